@@ -1,0 +1,108 @@
+"""Claims: what a join takes from the store, all of it or nothing.
+
+Policy compiles a join to claims; the kernel evaluates them in one step and knows no plan. Three kinds of check, in the order of reasons:
+
+- `Count`: a *group* is a counter with an optional ceiling and commitment. Groups form chains from the connection outwards: a leg adds one to
+  the first group of each chain, and to a group's `parent` only when the group went from 0 to 1, because only then did a new member appear
+  one level up (`meeting -> host -> hosts`).
+- `Require`: a group must be live.
+- `Deny`: a denial that policy found by itself. It travels with the claims, behind the checks for known connections and for stale
+  entitlements, so that a gateway with an old copy never denies from it.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.join import Service
+from gateway.domain.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A counter that the leg may take. `ceiling` refuses beyond it; `committed` only marks overage. None: no such bound."""
+
+    group: str
+    reason: Reason
+    ceiling: int | None = None
+    committed: int | None = None
+    parent: str | None = None
+    first: bool = True
+    """Whether a chain begins here: counted for every leg. Otherwise counted when a child goes live."""
+
+    @property
+    def limit(self) -> str:
+        """The name under which use of this group is reported."""
+        return level_of(self.group)
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    """The group must be live, else the join is denied for the reason."""
+
+    group: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The join is denied for the reason."""
+
+    reason: Reason
+
+
+Check = Count | Require | Deny
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Facts fixed by the leg that makes a group live, until it empties: who owns the meeting, which department holds it.
+
+    Claims are valid only for these facts. Where the group is live with others, the kernel answers with those, and policy compiles again.
+    """
+
+    group: str
+    host: str | None = None
+    department: str | None = None
+
+    @property
+    def value(self) -> str:
+        """The facts as one text; ids contain no control characters, so it can be taken apart again."""
+        return f"{self.host or ''}\x1f{self.department or ''}"
+
+    @staticmethod
+    def parse(value: str) -> tuple[str | None, str | None]:
+        """Host and department from a value."""
+        host, _, department = value.partition("\x1f")
+        return host or None, department or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """Everything the kernel needs to decide a join, valid for one version of the entitlements and one day."""
+
+    version: int
+    day: int
+    checks: tuple[Check, ...]
+    binding: Binding | None = None
+    licensed_by: str | None = None
+    counted_in: tuple[str, ...] = ()
+    shadow: bool = False
+    """Let in what the checks would deny, and take nothing for it."""
+
+    def __post_init__(self) -> None:
+        groups = [check.group for check in self.checks if isinstance(check, Count)]
+        assert len(groups) == len(set(groups)), f"a group occurs once in a join: {groups}"
+
+
+def group_name(level: str, service: Service | None = None, member: str | None = None) -> str:
+    """The name of a group: `level`, `level:service` or `level:service:member`; the member, which may hold colons, comes last."""
+    return ":".join([part for part in (level, service, member) if part is not None])
+
+
+def level_of(group: str) -> str:
+    """The level of a group, which is the name of its limit."""
+    return group.partition(":")[0]
+
+
+def member_of(group: str) -> str:
+    """The member (a meeting, a host) that a group counts for; empty where it counts for the whole customer."""
+    return group.split(":", 2)[2] if group.count(":") >= 2 else ""

@@ -1,0 +1,116 @@
+"""A join: what a media server asks about, and the decision it gets."""
+
+import enum
+import hashlib
+from dataclasses import dataclass, field
+
+from gateway.domain.reasons import Reason
+
+
+class Service(enum.StrEnum):
+    """What is joined: the provider's own meeting, a Microsoft Teams meeting through the gateway, or an event (webinar)."""
+
+    MEETING = "meeting"
+    TEAMS = "teams"
+    EVENT = "event"
+
+
+class Endpoint(enum.StrEnum):
+    """The means by which a leg connects."""
+
+    WEB = "web"
+    APP = "app"
+    PSTN = "pstn"
+    H323 = "h323"
+    SIP = "sip"
+    OTHER = "other"
+
+
+class Role(enum.StrEnum):
+    """What a leg is in the meeting: host or participant; in events moderator, presenter or attendee."""
+
+    HOST = "host"
+    PARTICIPANT = "participant"
+    MODERATOR = "moderator"
+    PRESENTER = "presenter"
+    ATTENDEE = "attendee"
+
+
+ROLES: dict[Service, tuple[Role, ...]] = {
+    # The first is the default where a caller names none.
+    Service.MEETING: (Role.PARTICIPANT, Role.HOST),
+    Service.TEAMS: (Role.PARTICIPANT, Role.HOST),
+    Service.EVENT: (Role.ATTENDEE, Role.PRESENTER, Role.MODERATOR),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """One endpoint leg that asks to enter a meeting.
+
+    `connection` is the caller's id of the leg and the idempotency key; its scope is the customer. `host` is the owner of the meeting, not who
+    joins. Telephone numbers are no part of a join: they are checked at the door and not kept (T21.1).
+    """
+
+    customer: str
+    connection: str
+    service: Service
+    meeting: str
+    endpoint: Endpoint
+    role: Role
+    host: str | None = None
+    person: str | None = None
+    node: str | None = None
+    room: str | None = None
+    department: str | None = None
+    calling: str | None = None
+    access: str | None = None
+    lease_s: int | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be equal for a repeated connection id to be the same join; a short digest, the same on every gateway."""
+        parts = (
+            self.service, self.meeting, self.role, self.endpoint, self.host, self.room, self.department, self.calling, self.access,
+        )  # fmt: skip
+        # The separator cannot occur in an id, so two different joins never give one text.
+        text = "\x1f".join([part or "" for part in parts])
+        return hashlib.blake2b(text.encode(), digest_size=9).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """One limit that governed a decision: `used` counts this connection; None where there is no such bound."""
+
+    limit: str
+    used: int
+    committed: int | None = None
+    ceiling: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """How long a leg is counted without a further sign of life; `provisional` until it is confirmed as connected."""
+
+    provisional: bool
+    expires_in_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer to a join. A denial is a value, not an error."""
+
+    admitted: bool
+    reason: Reason
+    join: Join
+    decided_at_ms: int
+    mode: str = "enforce"
+    overage: bool = False
+    licensed_by: str | None = None
+    counted_in: tuple[str, ...] = ()
+    limits: tuple[LimitUse, ...] = ()
+    lease: Lease | None = None
+    would_deny: Reason | None = None
+    busy_meeting: str | None = None
+    meeting_host: str | None = field(default=None)
+    """The meeting's owner, where the caller named a different one, which was ignored (terms: "host")."""

@@ -1,0 +1,211 @@
+"""Entitlements of customers: the copy that decisions are compiled from, and the changes.
+
+The store is the truth. A gateway keeps a copy per customer and never asks whether it is current: the kernel says so with the next decision,
+because claims carry the version that they were compiled from. So a change made through one gateway governs the very next decision of another.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from gateway.domain.catalogue import Customer, parse_customer
+from gateway.domain.days import day, day_at, days_between
+from gateway.domain.policy import Policy, Record, Status, commitments
+from gateway.events import CustomerChanged, Emit
+from gateway.kernel import outcomes
+from gateway.kernel.errors import OutcomeUnknown
+from gateway.kernel.kernel import Kernel
+
+
+COPIES_MAX = 20_000
+"""Customers whose entitlements are kept at hand; the least recently used one gives way."""
+
+ATTEMPTS_MAX = 8
+ROLL_DAYS_MAX = 200
+"""Days rolled in one script; a customer that slept longer takes several."""
+
+
+class EntitlementsError(Exception):
+    """A change that cannot be made; says why.
+
+    EntitlementsError
+    ├── CustomerNotFound
+    ├── VersionMismatch     the entitlements are not of the version that the caller has seen
+    └── StatusFinal         a terminated customer stays terminated
+    """
+
+
+class CustomerNotFound(EntitlementsError):
+    """No such customer."""
+
+
+class VersionMismatch(EntitlementsError):
+    """The entitlements have another version. `current` says which."""
+
+    def __init__(self, current: int) -> None:
+        super().__init__(f"the entitlements are at version {current}")
+        self.current = current
+
+
+class StatusFinal(EntitlementsError):
+    """The customer was terminated; that is final."""
+
+
+class _Document(msgspec.Struct, omit_defaults=True):
+    """The stored form of a record."""
+
+    customer: dict[str, Any] | None = None
+    status: Status = "active"
+    status_reason: str | None = None
+    status_at_ms: int | None = None
+    status_by: str | None = None
+
+
+class Entitlements:
+    """Copies of records, compiled to policies, and the operations that change them."""
+
+    def __init__(self, kernel: Kernel, emit: Emit) -> None:
+        self._kernel = kernel
+        self._emit = emit
+        self._policies: OrderedDict[str, Policy] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Policy]] = {}
+
+    async def policy(self, customer: str) -> Policy:
+        """The policy at hand, or the one that the store holds."""
+        found = self._policies.get(customer)
+        if found is None:
+            return await self.load(customer)
+        self._policies.move_to_end(customer)
+        return found
+
+    async def load(self, customer: str) -> Policy:
+        """The policy that the store holds now. Many callers at a time share one read."""
+        task = self._loading.get(customer)
+        if task is None:
+            task = asyncio.create_task(self._load(customer))
+            self._loading[customer] = task
+            task.add_done_callback(lambda _: self._loading.pop(customer, None))
+        # Shielded: one caller that gives up must not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def current(self, customer: str, stale: outcomes.Stale) -> Policy:
+        """The policy for the version and day that the kernel named."""
+        found = self._policies.get(customer)
+        if found is not None and found.record.version == stale.version:
+            return self._keep(customer, Policy(found.record, stale.day))
+        return await self.load(customer)
+
+    async def roll(self, customer: str, over: outcomes.DayOver) -> Policy:
+        """Closes the days that are over, and gives the policy of the day that is open then."""
+        policy = await self.policy(customer)
+        if policy.record.version != over.version:
+            policy = await self.load(customer)
+        days = days_between(over.day + 1, day_at(over.now_ms).ordinal)
+        for at in range(0, len(days), ROLL_DAYS_MAX):
+            rows = [(each, commitments(policy.record.customer, each.ordinal)) for each in days[at : at + ROLL_DAYS_MAX]]
+            if await self._kernel.roll(customer, policy.record.version, rows) is None:
+                break  # changed meanwhile: the caller's next attempt is told so
+        return await self.load(customer)
+
+    async def replace(self, customer: Customer, *, expected: int | None = None, by: str = "", change: str = "install") -> int:
+        """Installs a customer, over version `expected` if given (0: must be new). Returns the new version; status stays.
+
+        Raises:
+            VersionMismatch: it is of another version.
+        """
+
+        def changed(record: Record) -> Record:
+            if expected is not None and record.version != expected:
+                raise VersionMismatch(record.version)
+            return replace(record, customer=customer)
+
+        return (await self._change(customer.id, changed, change, by)).version
+
+    async def remove(self, customer: str, *, expected: int | None = None, by: str = "") -> None:
+        """Removes a customer. Joins are refused from then on; live legs stay until they are released. The version counts on.
+
+        Raises:
+            CustomerNotFound, VersionMismatch
+        """
+
+        def changed(record: Record) -> Record:
+            if record.customer is None:
+                raise CustomerNotFound(customer)
+            if expected is not None and record.version != expected:
+                raise VersionMismatch(record.version)
+            return Record(record.version)
+
+        await self._change(customer, changed, "remove", by)
+
+    async def set_status(self, customer: str, status: Status, *, reason: str | None, by: str = "") -> Record:
+        """Suspends, resumes or terminates a customer (T20.1); who, when and why are kept.
+
+        Raises:
+            CustomerNotFound, StatusFinal
+        """
+
+        def changed(record: Record) -> Record:
+            if record.customer is None:
+                raise CustomerNotFound(customer)
+            if record.status == "terminated" and status != "terminated":
+                raise StatusFinal("a terminated customer stays terminated")
+            now_ms = self._kernel.store_now_ms()
+            return replace(record, status=status, status_reason=reason, status_at_ms=now_ms, status_by=by or None)
+
+        change = {"active": "resume", "suspended": "suspend", "terminated": "terminate"}[status]
+        return await self._change(customer, changed, change, by)
+
+    async def _change(self, customer: str, changed: Any, change: str, by: str) -> Record:
+        """Reads, changes and installs, again if somebody else was faster."""
+        policy = await self.load(customer)
+        for _ in range(ATTEMPTS_MAX):
+            record: Record = changed(policy.record)
+            document = msgspec.json.encode(
+                _Document(
+                    record.customer.document() if record.customer else None,
+                    record.status, record.status_reason, record.status_at_ms, record.status_by,
+                )
+            )  # fmt: skip
+            today = day(policy.day) if policy.record.version else day_at(self._kernel.store_now_ms())
+            meters = commitments(record.customer, today.ordinal)
+            outcome = await self._kernel.install(customer, policy.record.version, document, today, meters, change=change)
+            match outcome:
+                case outcomes.Installed(version=version):
+                    record = replace(record, version=version)
+                    self._keep(customer, Policy(record, today.ordinal))
+                    self._emit(CustomerChanged(customer, change, version, by))
+                    return record
+                case outcomes.DayOver():
+                    policy = await self.roll(customer, outcome)
+                case _:
+                    policy = await self.load(customer)
+        raise OutcomeUnknown(f"{customer} is changed by others without pause")
+
+    async def _load(self, customer: str) -> Policy:
+        found = await self._kernel.entitlements(customer)
+        return self._keep(customer, Policy(_record(found), found.day))
+
+    def _keep(self, customer: str, policy: Policy) -> Policy:
+        known = self._policies.get(customer)
+        if known is not None and known.record.version > policy.record.version:
+            return known  # a read that was overtaken by a later one
+        if policy.record.version == 0:
+            return policy  # nothing to keep of a customer that was never installed: callers may invent any number of ids
+        self._policies[customer] = policy
+        self._policies.move_to_end(customer)
+        if len(self._policies) > COPIES_MAX:
+            self._policies.popitem(last=False)
+        return policy
+
+
+def _record(found: outcomes.Entitlements) -> Record:
+    if not found.document:
+        return Record(found.version)
+    document = msgspec.json.decode(found.document, type=_Document)
+    customer = parse_customer(document.customer) if document.customer is not None else None
+    return Record(
+        found.version, customer, document.status, document.status_reason, document.status_at_ms, document.status_by
+    )

@@ -1,0 +1,1 @@
+"""Claims <-> Redis. The kernel knows no plan; `lua/README.md` describes what is stored."""

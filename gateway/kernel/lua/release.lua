@@ -1,0 +1,83 @@
+#!lua flags=allow-oom
+-- release: gives back what a leg took, and leaves a tombstone so that a late admit of the same id cannot take it again.
+--
+-- KEYS[1] meta
+-- KEYS[2] outbox
+-- KEYS[3] groups
+-- KEYS[4] legs
+-- KEYS[5] leases
+-- KEYS[6] tombstones
+-- ARGV[1] customer
+-- ARGV[2] connection
+-- ARGV[3] node             only if that node owns the leg; empty: whoever does
+-- ARGV[4] cause            `released` or `operator`
+-- ARGV[5] tombstone_ms
+-- ARGV[6] outbox_max
+--
+-- Answers
+--   RELEASED now admitted connected        UNKNOWN now        FOREIGN now (another node owns it)        ROLL now version day
+-- UNKNOWN is a quiet success: a release that overtook its admit. It leaves a tombstone too, for customers that exist.
+
+-- @include clock
+-- @include legs
+
+local meta_key, outbox_key, groups_key, legs_key, leases_key, tombstones_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local customer, connection, node, cause, tombstone_ms, outbox_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local PURGE_MAX = 4   -- more than one, so that tombstones shrink even while each release adds one
+
+local function bury(now)
+  local expires = now + tombstone_ms
+  redis.call('HSET', legs_key, connection, '-' .. expires .. ':' .. cause)
+  redis.call('ZADD', tombstones_key, expires, connection)
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', tombstones_key, '-inf', '(' .. now, 'LIMIT', 0, PURGE_MAX)) do
+    redis.call('ZREM', tombstones_key, old)
+    local value = redis.call('HGET', legs_key, old)
+    -- The id may have been admitted again since: then a leg stands there.
+    if value and tombstone_expiry(value) then redis.call('HDEL', legs_key, old) end
+  end
+end
+
+local now = clock()
+local leg, ended = find_leg(legs_key, connection, now)
+if ended then return {'UNKNOWN', now} end
+if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
+local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until', '!legs', '!shadow')
+if not head[1] then return {'UNKNOWN', now} end
+if not leg then
+  bury(now)
+  return {'UNKNOWN', now}
+end
+-- A release may be the first thing that happens on a new day: the day must begin with the seat still taken.
+if now >= tonumber(head[4]) then return {'ROLL', now, head[1], head[2]} end
+if now < tonumber(head[3]) then now = tonumber(head[3]) end
+
+local writes, deletes = {'!legs', tonumber(head[5]) - 1}, {}
+if leg[WOULD_DENY] ~= '' then
+  writes[3], writes[4] = '!shadow', tonumber(head[6]) - 1
+end
+for _, first in ipairs(leg[GROUPS]) do
+  local group = first
+  while group do
+    local values = redis.call('HMGET', groups_key, group, '>' .. group)
+    local count, parent = tonumber(values[1]) - 1, values[2]
+    if count > 0 then
+      writes[#writes + 1], writes[#writes + 2] = group, count
+      group = nil
+    else
+      for _, prefix in ipairs({'', '>', '<', '@'}) do
+        deletes[#deletes + 1] = prefix .. group
+      end
+      if parent and redis.call('HGET', groups_key, '<' .. parent) == group then deletes[#deletes + 1] = '<' .. parent end
+      group = parent
+    end
+  end
+end
+local epoch = redis.call('HGET', meta_key, 'epoch')
+redis.call('HSET', groups_key, unpack(writes))
+if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
+redis.call('ZREM', leases_key, connection)
+bury(now)
+redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
+  'op', 'release', 'at', now, 'customer', customer, 'connection', connection, 'cause', cause,
+  'admitted', leg[ADMITTED], 'connected', leg[CONNECTED], 'info', leg[INFO])
+return {'RELEASED', now, leg[ADMITTED], leg[CONNECTED]}

@@ -1,0 +1,68 @@
+#!lua flags=allow-oom
+-- roll: closes the registers of past days and opens those of the next, day by day, with the commitments of each.
+--
+-- KEYS[1] meta
+-- KEYS[2] outbox
+-- KEYS[3] groups
+-- KEYS[4] days
+-- ARGV[1] customer
+-- ARGV[2] version          entitlements that the commitments were compiled from
+-- ARGV[3] meters           how many groups are metered on each of the days
+-- ARGV[4] kept_days        rows of older days are dropped
+-- ARGV[5] outbox_max
+-- ARGV[6...] days          (ordinal from until (group committed)...)..., in order, beginning with the day after the one that is open;
+--                          committed -1: nothing is committed on that day
+--
+-- Answers
+--   ROLLED now day           the day that is open now       STALE now version day
+-- No operation ran since the open day ended (they answer ROLL), so the counts of now are those of each midnight between.
+
+-- @include clock
+-- @include registers
+
+local meta_key, outbox_key, groups_key, days_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local customer, version, meters, kept_days, outbox_max, DAYS_AT = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], 6
+
+local now = clock()
+local head = redis.call('HMGET', groups_key, '!version', '!day', '!until')
+if head[1] ~= version then return {'STALE', now, head[1] or '0', head[2] or '0'} end
+local open, open_until = tonumber(head[2]), tonumber(head[3])
+
+-- Every group that has a register, also one whose commitment has ended: it is held at its last one (T1.4).
+local registers, fields = {}, redis.call('HGETALL', groups_key)
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 1) == '#' then registers[string.sub(fields[i], 2)] = read_register(fields[i + 1]) end
+end
+
+local rows, old, writes, width = {}, {}, {}, 3 + 2 * meters
+for at = DAYS_AT, #ARGV, width do
+  local day, from, until_ = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  if day == open + 1 and from == open_until and now >= from then
+    local committed = {}
+    for m = at + 3, at + width - 1, 2 do
+      local quantity = tonumber(ARGV[m + 1])
+      if quantity >= 0 then committed[ARGV[m]] = quantity end
+    end
+    for group, register in pairs(registers) do
+      rows[#rows + 1], rows[#rows + 2] = open .. ' ' .. group, pack_register(register)
+      old[#old + 1] = (open - kept_days) .. ' ' .. group
+      if not committed[group] then committed[group] = register[1] end
+    end
+    for group, quantity in pairs(committed) do
+      registers[group] = new_register(quantity, tonumber(redis.call('HGET', groups_key, group) or 0), from)
+    end
+    open, open_until = day, until_
+    writes = {'!day', day, '!from', from, '!until', until_}
+  end
+end
+if #writes == 0 then return {'ROLLED', now, open} end
+
+for group, register in pairs(registers) do
+  writes[#writes + 1], writes[#writes + 2] = '#' .. group, pack_register(register)
+end
+redis.call('HSET', groups_key, unpack(writes))
+if #rows > 0 then redis.call('HSET', days_key, unpack(rows)) end
+if #old > 0 then redis.call('HDEL', days_key, unpack(old)) end
+redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, redis.call('HGET', meta_key, 'epoch') .. '-*',
+  'op', 'roll', 'at', now, 'customer', customer, 'day', open)
+return {'ROLLED', now, open}

@@ -1,0 +1,188 @@
+"""What the kernel answers, as values. Times are the store's, in Unix milliseconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.domain.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """All claims were taken. `counts` holds, per group of the join, its use with this leg."""
+
+    now_ms: int
+    overage: bool
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """A check failed, and shadow mode let the leg in all the same; nothing was taken."""
+
+    now_ms: int
+    reason: Reason
+    use: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A check failed; nothing was taken. `check` is its position; `use` the count that stood against it; `child` who holds the group."""
+
+    now_ms: int
+    reason: Reason
+    check: int
+    use: int
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The connection is known with the same fingerprint: its first decision, and the figures of now."""
+
+    now_ms: int
+    admitted_ms: int
+    connected_ms: int | None
+    lease_ms: int
+    overage: bool
+    would_deny: Reason | None
+    info: bytes
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The connection is known with another fingerprint."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyReleased:
+    """A tombstone stands under the connection's id."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The deadline had passed when the store came to it; nothing was done."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The claims were compiled from another version, or for another day, than hold now."""
+
+    now_ms: int
+    version: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayOver:
+    """The open day of the customer's registers is over; they must be rolled first."""
+
+    now_ms: int
+    version: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The meeting is live with other facts than the claims were compiled for."""
+
+    now_ms: int
+    binding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The leg gave back what it took. `connected_ms` is None where it was never connected."""
+
+    now_ms: int
+    admitted_ms: int
+    connected_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotReleased:
+    """No such leg (which leaves a tombstone), or one that another node owns."""
+
+    now_ms: int
+    foreign: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The entitlements were replaced."""
+
+    now_ms: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionConflict:
+    """The entitlements are not of the version that was to be replaced."""
+
+    now_ms: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlements:
+    """What is installed; version 0 where nothing ever was. `day` is the one that the registers stand at."""
+
+    now_ms: int
+    version: int
+    day: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Greatest use of a metered group in a day, and the greatest above the commitment of its moment (T4.3)."""
+
+    committed: int
+    peak: int
+    peak_at_ms: int
+    overage: int
+    overage_at_ms: int
+
+    @staticmethod
+    def parse(packed: bytes) -> "Register | None":
+        """From its stored form; None where there is none."""
+        return Register(*[int(part) for part in packed.split()]) if packed else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Use of a customer at one moment. `groups` holds count and register; tallies count denials since the customer was installed."""
+
+    now_ms: int
+    version: int
+    day: int
+    live: int
+    shadow_live: int
+    groups: Mapping[str, tuple[int, Register | None]]
+    denied: Mapping[Reason, int]
+    would_deny: Mapping[Reason, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A live leg as it is stored. `groups` are the first groups of its chains; `info` is the gateway's own description."""
+
+    connection: str
+    admitted_ms: int
+    connected_ms: int | None
+    lease_ms: int
+    node: str
+    groups: tuple[str, ...]
+    overage: bool
+    would_deny: str
+    info: bytes
+    expires_ms: int | None = None
+
+
+AdmitOutcome = Admitted | Shadowed | Denied | Replayed | Conflict | AlreadyReleased | Late | Stale | DayOver | Bound
