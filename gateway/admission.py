@@ -77,11 +77,13 @@ class Admission:
         budget_s = min(wait_s, self._budget_s)
         deadline_ms = self._kernel.store_now_ms() + int(budget_s * 1000)
         lease = lease_of(join)
+        fingerprint = join.fingerprint
 
         async def evaluate(asked: Join, claims: Claims) -> AdmitOutcome:
             return await self._kernel.admit(
                 asked,
                 claims,
+                fingerprint=fingerprint,
                 deadline_ms=deadline_ms,
                 lease_ms=lease.expires_in_s * 1000,
                 connected=not lease.provisional,
@@ -92,7 +94,12 @@ class Admission:
 
     async def preview(self, join: Join) -> Decision:
         """What `admit` would decide now; changes nothing. Raises as `admit`."""
-        return await self._decide("preview", join, self._kernel.preview, self._budget_s)
+        fingerprint = join.fingerprint
+
+        async def evaluate(asked: Join, claims: Claims) -> AdmitOutcome:
+            return await self._kernel.preview(asked, claims, fingerprint=fingerprint)
+
+        return await self._decide("preview", join, evaluate, self._budget_s)
 
     async def release(
         self, customer: str, connection: str, *, node: str = "", cause: str = "released"

@@ -4,6 +4,7 @@
 a `StoreError` knows from its class whether the operation may have happened.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.domain.claims import Claims, Count, Require
 from gateway.domain.days import Day
 from gateway.domain.join import Join
 from gateway.domain.reasons import Reason
+from gateway.events import Emit, StoreAnswered
 from gateway.kernel import outcomes
 from gateway.kernel.connection import StoreConnection
 from gateway.kernel.keys import BUCKETS, bucket_key, keys_of
@@ -36,8 +38,17 @@ TALLIED = tuple([reason for reason in Reason if reason.rank < Reason.STORE_UNAVA
 class Kernel:
     """Runs operations on one store connection. `timeout_s` bounds each of them, `decision_timeout_s` those that a join waits for."""
 
-    def __init__(self, store: StoreConnection, scripts: Mapping[str, Script], *, decision_timeout_s: float, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        store: StoreConnection,
+        scripts: Mapping[str, Script],
+        *,
+        decision_timeout_s: float,
+        timeout_s: float = 5.0,
+        emit: Emit = lambda _: None,
+    ) -> None:
         self._store = store
+        self._emit = emit
         self._scripts = scripts
         self._decision_timeout_s = decision_timeout_s
         self._timeout_s = timeout_s
@@ -47,16 +58,19 @@ class Kernel:
         return self._store.store_now_ms()
 
     async def admit(
-        self, join: Join, claims: Claims, *, deadline_ms: int, lease_ms: int, connected: bool, info: bytes
+        self, join: Join, claims: Claims, *, fingerprint: str, deadline_ms: int, lease_ms: int, connected: bool, info: bytes
     ) -> AdmitOutcome:
-        """Decides a join and takes its claims; `deadline_ms` is by the store's clock, `info` is kept with the leg."""
-        args = _decision_args(join, claims, deadline_ms, lease_ms, connected, info)
+        """Decides a join and takes its claims.
+
+        `fingerprint` is that of the join as the caller sent it; `deadline_ms` is by the store's clock; `info` is kept with the leg.
+        """
+        args = _decision_args(join, claims, fingerprint, deadline_ms, lease_ms, connected=connected, info=info)
         answer = await self._run("admit", join.customer, args, self._decision_timeout_s)
         return _decision(answer, claims)
 
-    async def preview(self, join: Join, claims: Claims) -> AdmitOutcome:
+    async def preview(self, join: Join, claims: Claims, *, fingerprint: str) -> AdmitOutcome:
         """What `admit` would answer now. Writes nothing."""
-        args = _decision_args(join, claims, 0, 0, connected=True, info=b"")
+        args = _decision_args(join, claims, fingerprint, 0, 0, connected=True, info=b"")
         answer = await self._run("preview", join.customer, args, self._decision_timeout_s)
         return _decision(answer, claims)
 
@@ -164,7 +178,9 @@ class Kernel:
 
     async def _run(self, name: str, customer: str, args: tuple[Any, ...], timeout_s: float) -> list[Any]:
         script = self._scripts[name]
+        began = time.perf_counter()
         answer: list[Any] = await self._store.call(script, keys_of(customer, script.keys), args, timeout_s)
+        self._emit(StoreAnswered(name, time.perf_counter() - began))
         if type(answer[1]) is int:
             self._store.observe_clock(answer[1])
         return answer
@@ -187,12 +203,12 @@ def _flat(pairs: Mapping[str, int]) -> list[str | int]:
 
 
 def _decision_args(
-    join: Join, claims: Claims, deadline_ms: int, lease_ms: int, connected: bool, info: bytes
+    join: Join, claims: Claims, fingerprint: str, deadline_ms: int, lease_ms: int, *, connected: bool, info: bytes
 ) -> tuple[Any, ...]:
     """Arguments of admit and preview, as their headers list them."""
     binding = claims.binding
     args: list[Any] = [
-        join.customer, join.connection, join.fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
+        join.customer, join.connection, fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
         binding.group if binding else "", binding.value if binding else "", lease_ms, int(connected), join.node or "", info, OUTBOX_MAX,
     ]  # fmt: skip
     positions = {check.group: at for at, check in enumerate(claims.checks, 1) if type(check) is Count}

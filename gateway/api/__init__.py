@@ -1,0 +1,1 @@
+"""The HTTP API: routes, wire types, authentication, problems, and the OpenAPI document."""

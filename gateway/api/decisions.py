@@ -1,0 +1,122 @@
+"""Routes that media servers call: admit, preview, release, batch."""
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway.admission import Admission, ConnectionConflict
+from gateway.api import wire
+from gateway.api.http import LARGE_BODY_BYTES_MAX, body_of, bound_to, caller, json_response, query_of
+from gateway.api.problems import ErrorDetail, Problem, invalid, store_unavailable
+from gateway.domain.reasons import ADVICE, Reason
+from gateway.kernel.errors import StoreError
+from gateway.kernel.outcomes import Released
+from gateway.tokens import Token
+
+
+ADMISSION = web.AppKey("ADMISSION", Admission)
+DENY_STATUSES = {"403": 403, "409": 409, "429": 429}
+
+
+def routes() -> list[web.RouteDef]:
+    """The routes of the admission listener."""
+    return [
+        web.post("/v1/admit", admit),
+        web.post("/v1/preview", preview),
+        web.post("/v1/release", release),
+        web.post("/v1/batch", batch),
+    ]
+
+
+async def admit(request: web.Request) -> web.Response:
+    """Decides a join and takes its seat."""
+    return await _decided(request, take=True)
+
+
+async def preview(request: web.Request) -> web.Response:
+    """Decides a join and changes nothing."""
+    return await _decided(request, take=False)
+
+
+async def release(request: web.Request) -> web.Response:
+    """Gives back a seat."""
+    token = caller(request, "admit")
+    query_of(request)
+    asked = wire.decode_release(await body_of(request))
+    return json_response(await _release(request.app[ADMISSION], token, asked, "$"))
+
+
+async def batch(request: web.Request) -> web.Response:
+    """Carries out operations; each stands alone, and those on one connection run in the order given."""
+    token = caller(request, "admit")
+    query_of(request)
+    body = await body_of(request, LARGE_BODY_BYTES_MAX)
+    operations = msgspec.json.decode(body, type=wire.BatchRequest).operations
+    results: list[Any] = [None] * len(operations)
+    lanes: dict[object, list[tuple[int, wire.Operation]]] = defaultdict(list)
+    for position, raw in enumerate(operations):
+        try:
+            operation = wire.decode_operation(raw, f"$.operations[{position}]")
+        except Problem as problem:
+            results[position] = problem.body
+        else:
+            lanes[operation.customer, operation.connection].append((position, operation))
+
+    async def run(lane: list[tuple[int, wire.Operation]]) -> None:
+        for position, operation in lane:
+            results[position] = await _result(request.app[ADMISSION], token, operation, f"$.operations[{position}]")
+
+    await asyncio.gather(*[run(lane) for lane in lanes.values()])
+    return json_response(wire.BatchResult(results))
+
+
+async def _decided(request: web.Request, *, take: bool) -> web.Response:
+    token = caller(request, "admit")
+    query = query_of(request, ("deny_status",))
+    deny_status = DENY_STATUSES.get(query["deny_status"]) if "deny_status" in query else 200
+    if deny_status is None:
+        raise invalid("deny_status", f"is one of {', '.join(DENY_STATUSES)}")
+    asked = wire.decode_join(await body_of(request))
+    answer = await _decide(request.app[ADMISSION], token, asked, "$", take=take)
+    return json_response(answer, deny_status if isinstance(answer, wire.DenyDecision) else 200)
+
+
+async def _decide(
+    admission: Admission, token: Token, asked: wire.JoinRequest, root: str, *, take: bool
+) -> wire.AdmitDecision | wire.DenyDecision:
+    join = wire.join_of(asked, root)
+    bound_to(token, join.customer, join.node)
+    try:
+        decision = await (admission.admit(join, wait_s=asked.deadline_ms / 1000) if take else admission.preview(join))
+    except ConnectionConflict:
+        message = "is live with other facts (meeting, role, endpoint, host, ...); a new leg needs a new id"
+        raise Problem("conflict", f"{root}.connection {message}", [ErrorDetail(f"{root}.connection", message)]) from None
+    return wire.decision_body(decision)
+
+
+async def _release(admission: Admission, token: Token, asked: wire.ReleaseRequest, root: str) -> wire.ReleaseResult:
+    wire.check_connection(asked.connection, root)
+    bound_to(token, asked.customer, asked.node)
+    outcome = await admission.release(asked.customer, asked.connection, node=asked.node or "", cause=asked.cause or "released")
+    if not isinstance(outcome, Released):
+        return wire.ReleaseResult(released=False)
+    if outcome.connected_ms is None:
+        return wire.ReleaseResult(released=True)
+    return wire.ReleaseResult(released=True, connected_s=(outcome.now_ms - outcome.connected_ms) / 1000)
+
+
+async def _result(admission: Admission, token: Token, operation: wire.Operation, root: str) -> Any:
+    """The result of one operation of a batch; a problem stands in its place."""
+    try:
+        if isinstance(operation, wire.ReleaseOperation):
+            return await _release(admission, token, operation, root)
+        return await _decide(admission, token, operation, root, take=isinstance(operation, wire.AdmitOperation))
+    except Problem as problem:
+        return problem.body
+    except StoreError:
+        return store_unavailable(ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s or 1, "The store did not answer.").body
+
+

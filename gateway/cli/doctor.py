@@ -1,0 +1,130 @@
+"""`gateway doctor`: what this machine and these settings lack, before a gateway is started."""
+
+import asyncio
+import json
+import os
+import platform
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli import client
+
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+Finding = tuple[str, str, str]
+"""What was looked at, `ok`, `warn` or `fail`, and what was found."""
+
+
+def doctor(
+    redis_url: Annotated[str | None, typer.Option(help="Redis to look at; left out, the embedded one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="[default: gateway-data]")] = None,
+    as_json: client.Json = False,
+) -> None:
+    """Check this machine and the settings; exit code 1 if a gateway could not run."""
+    from pydantic import ValidationError  # noqa: PLC0415 - keeps `gateway --help` fast
+
+    from gateway.settings import Settings  # noqa: PLC0415
+
+    options: dict[str, Any] = {name: value for name, value in (("redis_url", redis_url), ("data_dir", data_dir)) if value is not None}
+    try:
+        settings = Settings(**options)
+    except ValidationError as error:
+        typer.echo(f"gateway doctor: {error.errors()[0]['msg']}", err=True)
+        raise typer.Exit(2) from None
+    findings = list(_findings(settings))
+    if as_json:
+        typer.echo(json.dumps([{"check": check, "state": state, "found": found} for check, state, found in findings], indent=2))
+    else:
+        from gateway.cli.tables import show  # noqa: PLC0415
+
+        show(["check", "state", "found"], findings)
+    raise typer.Exit(1 if any(state == "fail" for _, state, _ in findings) else 0)
+
+
+def _findings(settings: "Settings") -> Iterator[Finding]:
+    yield "python", "ok", platform.python_version()
+    yield _tried("event loop", _event_loop)
+    if settings.redis_url:
+        yield from asyncio.run(_redis(settings.redis_url))
+    else:
+        yield _tried("embedded redis", _embedded)
+        yield _tried("data directory", lambda: _data_directory(settings.data_dir))
+    yield _tried("tokens", lambda: _tokens(settings))
+    for name, host, port in (("port", settings.host, settings.port), ("admin port", settings.admin_host, settings.admin_port)):
+        yield _port(name, host, port)
+
+
+def _tried(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return check, "ok", look()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is the finding
+        return check, "fail", str(error)
+
+
+def _event_loop() -> str:
+    import uvloop  # noqa: PLC0415
+
+    return f"uvloop {uvloop.__version__}"
+
+
+def _embedded() -> str:
+    from gateway.embedded import find_server  # noqa: PLC0415
+
+    server = find_server()
+    return f"Redis {server.version} from {server.origin}"
+
+
+def _data_directory(folder: Path) -> str:
+    nearest = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    if not os.access(nearest, os.W_OK):
+        raise PermissionError(f"{nearest} cannot be written")
+    return str(folder.resolve())
+
+
+def _tokens(settings: "Settings") -> str:
+    from gateway.tokens import Tokens  # noqa: PLC0415
+
+    count = len(Tokens(settings.tokens))
+    if not count and settings.listens_beyond_loopback:
+        raise ValueError("none, so only loopback may be listened on; make one with `gateway token create`")
+    return f"{count} in {settings.tokens}" if count else "none: loopback only"
+
+
+def _port(name: str, host: str, port: int) -> Finding:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return name, "warn", f"{host}:{port}: {error.strerror}; a gateway that runs already, or something else"
+    return name, "ok", f"{host}:{port} is free"
+
+
+async def _redis(url: str) -> list[Finding]:
+    from redis.asyncio import Redis  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    from gateway.kernel.connection import REDIS_MAJOR_MIN  # noqa: PLC0415
+
+    store = Redis.from_url(url, protocol=2, socket_timeout=3, socket_connect_timeout=3)
+    try:
+        server: dict[str, Any] = await store.info("server")
+        policy = (await store.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown")
+        appends = (await store.config_get("appendonly")).get("appendonly", "unknown")
+    except (RedisError, OSError) as error:
+        return [("redis", "fail", str(error))]
+    finally:
+        await store.aclose()
+    version = str(server["redis_version"])
+    enough = int(version.partition(".")[0]) >= REDIS_MAJOR_MIN
+    return [
+        ("redis", "ok" if enough else "fail", f"{version}; {REDIS_MAJOR_MIN} or later is needed"),
+        ("redis maxmemory-policy", "ok" if policy == "noeviction" else "fail", f"{policy}; anything but noeviction drops live counts"),
+        ("redis appendonly", "ok" if appends == "yes" else "warn", f"{appends}; without it counts are lost at a restart"),
+    ]

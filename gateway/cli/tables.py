@@ -1,0 +1,22 @@
+"""Tables in the terminal; plain text where nobody looks at them through one."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a table; numbers stand on the right."""
+    Console().print(table(columns, rows))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
+    """A table of text and numbers; None is shown as a dash."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    for position, column in enumerate(columns):
+        numeric = bool(rows) and all(row[position] is None or isinstance(row[position], int) for row in rows)
+        made.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        made.add_row(*["-" if value is None else str(value) for value in row])
+    return made

@@ -1,0 +1,46 @@
+"""Settings of a process: one frozen object, from options, `GATEWAY_...` variables and defaults, in this order."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """What `gateway serve` runs with. Units stand in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    catalogue: Path | None = None
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 9090
+    redis_url: str | None = None
+    data_dir: Path = Path("gateway-data")
+    tokens_file: Path | None = None
+    decision_budget_ms: Annotated[int, Field(ge=10, le=10_000)] = 150
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    metrics_customers_max: Annotated[int, Field(ge=0, le=10_000)] = 200
+
+    @model_validator(mode="after")
+    def _redis_url_is_known(self) -> "Settings":
+        if self.redis_url is not None and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("redis_url begins with redis://, rediss:// or unix://")
+        return self
+
+    @property
+    def tokens(self) -> Path:
+        """Where the hashes of tokens are kept."""
+        return self.tokens_file or self.data_dir / "tokens.json"
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        """Whether somebody on another machine could call."""
+        return not {self.host, self.admin_host} <= LOOPBACK

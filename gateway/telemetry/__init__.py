@@ -1,0 +1,1 @@
+"""Metrics and logs, as listeners on what the core tells (`gateway.events`)."""
