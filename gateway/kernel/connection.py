@@ -214,8 +214,7 @@ class StoreConnection:
                 await self._lost.wait()
             finally:
                 self._hang_up()
-                # Kept until here: its writer, once collected, closes the transport.
-                del connection
+                await connection.disconnect(nowait=True)
 
     async def _connect(self) -> Connection:
         """A connection with its scripts loaded and its transport under a multiplexer."""
