@@ -201,7 +201,11 @@ def _decision(join: Join, asked: Join, policy: Policy, claims: Claims, outcome: 
             )  # fmt: skip
         case outcomes.Denied():
             failed = claims.checks[outcome.check]
-            use = (LimitUse(failed.limit, outcome.use, failed.committed, failed.ceiling),) if isinstance(failed, Count) else ()
+            use = (
+                (LimitUse(failed.limit, outcome.use, failed.committed, failed.ceiling),)
+                if isinstance(failed, Count)
+                else ()
+            )
             busy = member_of(outcome.child) if outcome.reason is Reason.HOST_BUSY and outcome.child else None
             return Decision(
                 admitted=False, reason=outcome.reason, join=join, decided_at_ms=outcome.now_ms, mode=policy.mode,
@@ -216,7 +220,7 @@ def _replayed(join: Join, policy: Policy, claims: Claims, outcome: outcomes.Repl
     governing = {check.group: check for check in claims.checks if isinstance(check, Count)}
     limits = [
         LimitUse(check.limit, use, check.committed, check.ceiling)
-        for group, use in reversed(outcome.counts.items())
+        for group, use in reversed(list(outcome.counts.items()))
         if (check := governing.get(group)) and (check.ceiling is not None or check.committed is not None)
     ]
     if outcome.connected_ms is None:
@@ -241,8 +245,10 @@ def _replayed(join: Join, policy: Policy, claims: Claims, outcome: outcomes.Repl
 
 def _limits(claims: Claims, outcome: outcomes.Admitted) -> tuple[LimitUse, ...]:
     """Limits that governed an admission, the widest first."""
-    return tuple([
-        LimitUse(check.limit, outcome.counts[check.group], check.committed, check.ceiling)
-        for check in reversed(claims.checks)
-        if type(check) is Count and (check.ceiling is not None or check.committed is not None)
-    ])
+    return tuple(
+        [
+            LimitUse(check.limit, outcome.counts[check.group], check.committed, check.ceiling)
+            for check in reversed(claims.checks)
+            if type(check) is Count and (check.ceiling is not None or check.committed is not None)
+        ]
+    )

@@ -94,7 +94,9 @@ def build_core(url: str, *, budget_s: float, telemetry: Telemetry, clock: str | 
     return Core(store, kernel, entitlements, admission, Reports(kernel, entitlements))
 
 
-def build_apps(core: Core, telemetry: Telemetry, tokens: Tokens, *, metrics_customers_max: int) -> tuple[web.Application, web.Application]:
+def build_apps(
+    core: Core, telemetry: Telemetry, tokens: Tokens, *, metrics_customers_max: int
+) -> tuple[web.Application, web.Application]:
     """The admission application and the admin application."""
     apps = []
     for _ in range(2):
@@ -132,7 +134,11 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
         if await core.store.start():
             await install(core.entitlements, catalogue)
         elif catalogue:
-            _log.warning("catalogue.deferred", detail="the store is away; start again to load the catalogue", error=core.store.last_error)
+            _log.warning(
+                "catalogue.deferred",
+                detail="the store is away; start again to load the catalogue",
+                error=core.store.last_error,
+            )
         admission, admin = build_apps(core, telemetry, tokens, metrics_customers_max=settings.metrics_customers_max)
         urls = [
             await _listen(stack, admission, settings.host, settings.port),
@@ -175,5 +181,3 @@ async def _refresh_tokens(tokens: Tokens) -> None:
             tokens.refresh()
         except (OSError, ValueError) as error:
             _log.error("tokens.unreadable", error=str(error))
-
-

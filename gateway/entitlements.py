@@ -110,7 +110,9 @@ class Entitlements:
                 break  # changed meanwhile: the caller's next attempt is told so
         return await self.load(customer)
 
-    async def replace(self, customer: Customer, *, expected: int | None = None, by: str = "", change: str = "install") -> int:
+    async def replace(
+        self, customer: Customer, *, expected: int | None = None, by: str = "", change: str = "install"
+    ) -> int:
         """Installs a customer, over version `expected` if given (0: must be new). Returns the new version; status stays.
 
         Raises:
@@ -171,7 +173,9 @@ class Entitlements:
             )  # fmt: skip
             today = day(policy.day) if policy.record.version else day_at(self._kernel.store_now_ms())
             meters = commitments(record.customer, today.ordinal)
-            outcome = await self._kernel.install(customer, policy.record.version, document, today, meters, change=change)
+            outcome = await self._kernel.install(
+                customer, policy.record.version, document, today, meters, change=change
+            )
             match outcome:
                 case outcomes.Installed(version=version):
                     record = replace(record, version=version)
@@ -193,7 +197,9 @@ class Entitlements:
         if known is not None and known.record.version > policy.record.version:
             return known  # a read that was overtaken by a later one
         if policy.record.version == 0:
-            return policy  # nothing to keep of a customer that was never installed: callers may invent any number of ids
+            return (
+                policy  # nothing to keep of a customer that was never installed: callers may invent any number of ids
+            )
         self._policies[customer] = policy
         self._policies.move_to_end(customer)
         if len(self._policies) > COPIES_MAX:

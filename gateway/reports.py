@@ -79,7 +79,9 @@ class Reports:
     async def overage(self, customer: str, first: int, last: int) -> list[OverageRow]:
         """Registers of the days from ordinal `first` to `last`, both included, in order of day and pool."""
         snapshot = await self._snapshot(customer)
-        wanted = [(ordinal, pool) for ordinal in range(first, min(last, snapshot.day - 1) + 1) for pool in METERED_POOLS]
+        wanted = [
+            (ordinal, pool) for ordinal in range(first, min(last, snapshot.day - 1) + 1) for pool in METERED_POOLS
+        ]
         closed = await self._kernel.days(customer, wanted)
         rows = [
             OverageRow(ordinal, pool, register, final=True)

@@ -80,7 +80,9 @@ def read(path: Path) -> TokenFile:
     return msgspec.json.decode(path.read_bytes(), type=TokenFile) if path.exists() else TokenFile()
 
 
-def create(path: Path, scopes: Sequence[Scope], *, customers: Sequence[str] = (), node: str | None = None) -> tuple[Token, str]:
+def create(
+    path: Path, scopes: Sequence[Scope], *, customers: Sequence[str] = (), node: str | None = None
+) -> tuple[Token, str]:
     """Makes a token and adds it to the file. The token, and the secret, which is kept nowhere."""
     secret = f"gw_{secrets.token_urlsafe(32)}"
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -25,7 +25,7 @@ DATABASES = 16_000
 START_TIMEOUT_S = 20.0
 
 
-def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the loop that production runs on."""
     return {"uvloop": uvloop.new_event_loop}
 
@@ -119,7 +119,9 @@ async def make_gateway(store_url: str, tmp_path: Path) -> AsyncIterator[Callable
     """Starts gateways as processes of their own, on one store, on free ports of the loopback interface."""
     started: list[RunningGateway] = []
 
-    async def make(*options: str, env: dict[str, str] | None = None, redis_url: str | None = store_url) -> RunningGateway:
+    async def make(
+        *options: str, env: dict[str, str] | None = None, redis_url: str | None = store_url
+    ) -> RunningGateway:
         store = ("--redis-url", redis_url) if redis_url else ()
         settings = {"GATEWAY_DECISION_BUDGET_MS": "5000", "GATEWAY_DATA_DIR": str(tmp_path / "data"), **(env or {})}
         gateway = await start_gateway(sys.executable, *store, *options, env=settings)
@@ -137,4 +139,3 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield session
-

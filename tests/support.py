@@ -46,18 +46,37 @@ class Clock:
 def ports(committed: int, *, enforcement: str = "hard", ceiling: int | None = None, **fields: Any) -> dict[str, Any]:
     """A subscription of concurrent connections."""
     bounds = {"ceiling": ceiling} if ceiling is not None else {}
-    return {"plan": "meetings.concurrent_connections", "term": ALWAYS, "committed": committed, "enforcement": enforcement, **bounds, **fields}
+    return {
+        "plan": "meetings.concurrent_connections",
+        "term": ALWAYS,
+        "committed": committed,
+        "enforcement": enforcement,
+        **bounds,
+        **fields,
+    }
 
 
 def teams_ports(committed: int, *, enforcement: str = "hard", **fields: Any) -> dict[str, Any]:
     """A subscription of Teams gateway connections."""
-    return {"plan": "teams.concurrent_connections", "term": ALWAYS, "committed": committed, "enforcement": enforcement, **fields}
+    return {
+        "plan": "teams.concurrent_connections",
+        "term": ALWAYS,
+        "committed": committed,
+        "enforcement": enforcement,
+        **fields,
+    }
 
 
 def named_hosts(*names: str, quantity: int | None = None, **fields: Any) -> dict[str, Any]:
     """A subscription of named hosts: `alice` becomes `alice@acme.example`."""
     hosts = [{"id": f"{name}@acme.example", "given_name": name.title(), "family_name": "Example"} for name in names]
-    return {"plan": "meetings.named_host", "term": ALWAYS, "quantity": quantity or max(len(names), 1), "hosts": hosts, **fields}
+    return {
+        "plan": "meetings.named_host",
+        "term": ALWAYS,
+        "quantity": quantity or max(len(names), 1),
+        "hosts": hosts,
+        **fields,
+    }
 
 
 def events(max_attendees: int = 1000, departments: dict[str, int] | None = None, **fields: Any) -> dict[str, Any]:
@@ -68,7 +87,13 @@ def events(max_attendees: int = 1000, departments: dict[str, int] | None = None,
 
 def customer_data(*subscriptions: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A customer `acme` that holds these."""
-    return {"id": "acme", "name": "Acme Corporation", "domains": ["acme.example"], "subscriptions": list(subscriptions), **fields}
+    return {
+        "id": "acme",
+        "name": "Acme Corporation",
+        "domains": ["acme.example"],
+        "subscriptions": list(subscriptions),
+        **fields,
+    }
 
 
 def customer(*subscriptions: dict[str, Any], **fields: Any) -> Customer:
@@ -83,7 +108,14 @@ def term(first: date | str, last: date | str) -> dict[str, Any]:
 
 def join_data(connection: str, meeting: str = "m1", **fields: Any) -> dict[str, Any]:
     """The body of a join that needs no host to be present."""
-    body = {"customer": "acme", "connection": connection, "service": "meeting", "meeting": meeting, "endpoint": "web", **fields}
+    body = {
+        "customer": "acme",
+        "connection": connection,
+        "service": "meeting",
+        "meeting": meeting,
+        "endpoint": "web",
+        **fields,
+    }
     if body["service"] != "event":
         body.setdefault("role", "host")
     return body

@@ -93,14 +93,18 @@ async def _decide(
         decision = await (admission.admit(join, wait_s=asked.deadline_ms / 1000) if take else admission.preview(join))
     except ConnectionConflict:
         message = "is live with other facts (meeting, role, endpoint, host, ...); a new leg needs a new id"
-        raise Problem("conflict", f"{root}.connection {message}", [ErrorDetail(f"{root}.connection", message)]) from None
+        raise Problem(
+            "conflict", f"{root}.connection {message}", [ErrorDetail(f"{root}.connection", message)]
+        ) from None
     return wire.decision_body(decision)
 
 
 async def _release(admission: Admission, token: Token, asked: wire.ReleaseRequest, root: str) -> wire.ReleaseResult:
     wire.check_connection(asked.connection, root)
     bound_to(token, asked.customer, asked.node)
-    outcome = await admission.release(asked.customer, asked.connection, node=asked.node or "", cause=asked.cause or "released")
+    outcome = await admission.release(
+        asked.customer, asked.connection, node=asked.node or "", cause=asked.cause or "released"
+    )
     if not isinstance(outcome, Released):
         return wire.ReleaseResult(released=False)
     if outcome.connected_ms is None:
@@ -118,5 +122,3 @@ async def _result(admission: Admission, token: Token, operation: wire.Operation,
         return problem.body
     except StoreError:
         return store_unavailable(ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s or 1, "The store did not answer.").body
-
-

@@ -7,7 +7,7 @@ from aiohttp import web
 from gateway.api.http import json_response
 
 
-CHECKS = web.AppKey("CHECKS", Callable[[], dict[str, str]])
+CHECKS: web.AppKey[Callable[[], dict[str, str]]] = web.AppKey("CHECKS")
 """Named components with `ok` or what is wrong."""
 
 
@@ -16,7 +16,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/livez", livez), web.get("/readyz", readyz)]
 
 
-async def livez(request: web.Request) -> web.Response:
+async def livez(_: web.Request) -> web.Response:
     """The process answers."""
     return json_response({"status": "ok"})
 

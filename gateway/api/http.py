@@ -40,7 +40,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return Problem("malformed", f"The body is not JSON: {error}").response()
     except StoreError as error:
         _log.warning("request.store_unavailable", path=request.path, error=str(error))
-        return store_unavailable(ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s or 1, "The store did not answer.").response()
+        return store_unavailable(
+            ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s or 1, "The store did not answer."
+        ).response()
     except web.HTTPMethodNotAllowed as error:
         return Problem("method-not-allowed", headers={"Allow": ", ".join(sorted(error.allowed_methods))}).response()
     except web.HTTPNotFound:
@@ -51,7 +53,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if error.status < 400:
             raise
         return Problem("malformed", error.reason).response()
-    except Exception:
+    except Exception:  # noqa: BLE001 - logged with its trace; a caller gets a problem whatever happens
         _log.exception("request.failed", method=request.method, path=request.path)
         return Problem("internal", "This is a fault of the gateway; it was logged.").response()
 
@@ -103,7 +105,9 @@ def query_of(request: web.Request, known: tuple[str, ...] = ()) -> dict[str, str
     for name, value in request.query.items():
         if name not in known or name in found:
             shown = name if name.isprintable() and len(name) <= 64 else "?"
-            problem = "is given twice" if name in found else f"is not a known parameter; known: {', '.join(known) or 'none'}"
+            problem = (
+                "is given twice" if name in found else f"is not a known parameter; known: {', '.join(known) or 'none'}"
+            )
             raise invalid(shown, problem)
         found[name] = value
     return found
@@ -112,4 +116,3 @@ def query_of(request: web.Request, known: tuple[str, ...] = ()) -> dict[str, str
 def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=headers)
-

@@ -76,7 +76,12 @@ def _schemas() -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["operations"],
         "properties": {
-            "operations": {"type": "array", "minItems": 1, "maxItems": wire.OPERATIONS_MAX, "items": {"anyOf": operations}},
+            "operations": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": wire.OPERATIONS_MAX,
+                "items": {"anyOf": operations},
+            },
         },
     }
     results = [_ref(name) for name in ("AdmitDecision", "DenyDecision", "ReleaseResult", "ProblemBody")]
@@ -89,9 +94,14 @@ def _schemas() -> dict[str, Any]:
 
 
 def _decision_paths() -> dict[str, Any]:
-    deny_status = _query("deny_status", {"type": "string", "enum": ["403", "409", "429"]}, "Status under which a denial travels.")
+    deny_status = _query(
+        "deny_status", {"type": "string", "enum": ["403", "409", "429"]}, "Status under which a denial travels."
+    )
     decision = {"anyOf": [_ref("AdmitDecision"), _ref("DenyDecision")]}
-    denied = {str(status): _content(_ref("DenyDecision"), "A denial, where `deny_status` asked for it.") for status in (403, 409, 429)}
+    denied = {
+        str(status): _content(_ref("DenyDecision"), "A denial, where `deny_status` asked for it.")
+        for status in (403, 409, 429)
+    }
     for status in ("403", "409"):
         denied[status]["content"][CONTENT_TYPE] = {"schema": _ref("ProblemBody")}
     shared = {"tags": ["admission"], "parameters": [deny_status], "requestBody": _body("JoinRequest")}
@@ -139,7 +149,10 @@ def _customer_paths() -> dict[str, Any]:
             "put": {**put, "parameters": [if_match, if_none_match], "requestBody": _body("Customer")},
             "delete": {**delete, "parameters": [if_match]},
         },
-        f"{one}/usage": {"parameters": [customer], "get": _operation("Live use and limits", _ref("UsageBody"), (*faults, 404))},
+        f"{one}/usage": {
+            "parameters": [customer],
+            "get": _operation("Live use and limits", _ref("UsageBody"), (*faults, 404)),
+        },
         f"{one}/connections": {
             "parameters": [customer],
             "get": {
@@ -148,11 +161,21 @@ def _customer_paths() -> dict[str, Any]:
             },
         },
         f"{one}/connections/{{connection}}": {"parameters": [customer, connection], "delete": end},
-        f"{one}/overage": {"parameters": [customer], "get": {**overage, "parameters": [_query("from", day), _query("to", day)]}},
+        f"{one}/overage": {
+            "parameters": [customer],
+            "get": {**overage, "parameters": [_query("from", day), _query("to", day)]},
+        },
     }
-    for verb, summary in (("suspend", "Refuse joins"), ("resume", "End a suspension"), ("terminate", "Refuse joins for good")):
+    for verb, summary in (
+        ("suspend", "Refuse joins"),
+        ("resume", "End a suspension"),
+        ("terminate", "Refuse joins for good"),
+    ):
         operation = _operation(summary, _ref("StatusBody"), (*_CALLER, *_BODY, 404, 409, *_STORE))
-        paths[f"{one}/{verb}"] = {"parameters": [customer], "post": {**operation, "requestBody": _body("StatusRequest")}}
+        paths[f"{one}/{verb}"] = {
+            "parameters": [customer],
+            "post": {**operation, "requestBody": _body("StatusRequest")},
+        }
     return paths
 
 
@@ -161,10 +184,9 @@ def _health_paths() -> dict[str, Any]:
     ready = _operation("Whether decisions can be made", state, ())
     ready["responses"]["503"] = _content(state, "Not ready; `checks` says why.")
     metrics = _operation("Metrics for Prometheus", None, _CALLER)
-    metrics["responses"] = {
-        "200": {"description": "The metrics.", "content": {"text/plain": {}, "application/openmetrics-text": {}}},
-        **{code: answer for code, answer in metrics["responses"].items() if code != "204"},
-    }
+    del metrics["responses"]["204"]
+    exposition: dict[str, Any] = {"text/plain": {}, "application/openmetrics-text": {}}
+    metrics["responses"]["200"] = {"description": "The metrics.", "content": exposition}
     return {
         "/livez": {"get": _operation("Whether the process answers", state, ())},
         "/readyz": {"get": ready},
@@ -173,16 +195,18 @@ def _health_paths() -> dict[str, Any]:
     }
 
 
-def _operation(summary: str, answer: dict[str, Any] | None, faults: tuple[int, ...], *, etag: bool = False) -> dict[str, Any]:
+def _operation(
+    summary: str, answer: dict[str, Any] | None, faults: tuple[int, ...], *, etag: bool = False
+) -> dict[str, Any]:
     """An operation with its answer (none: 204) and the problems that it may come to."""
     done = _content(answer, "Done.") if answer is not None else {"description": "Done."}
     if etag:
         done["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version of the entitlements."}}
-    titles = {status: title for status, title in TITLES.values()}
-    responses = {"200" if answer is not None else "204": done}
-    responses |= {
-        str(status): {"description": titles[status], "content": {CONTENT_TYPE: {"schema": _ref("ProblemBody")}}} for status in sorted(faults)
-    }
+    titles = dict(TITLES.values())
+    responses: dict[str, Any] = {"200" if answer is not None else "204": done}
+    for status in sorted(faults):
+        problem = {CONTENT_TYPE: {"schema": _ref("ProblemBody")}}
+        responses[str(status)] = {"description": titles[status], "content": problem}
     return {"summary": summary, "responses": responses}
 
 

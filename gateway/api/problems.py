@@ -64,7 +64,9 @@ class Problem(Exception):
         status, title = TITLES[kind]
         self.status = status
         self.headers = dict(headers or {})
-        self.body = ProblemBody(f"urn:admission-gateway:problem:{kind}", title, status, detail, tuple(errors), **members)
+        self.body = ProblemBody(
+            f"urn:admission-gateway:problem:{kind}", title, status, detail, tuple(errors), **members
+        )
 
     def response(self) -> web.Response:
         """The problem as an answer."""
@@ -80,7 +82,9 @@ def invalid(path: str, message: str) -> Problem:
 
 def invalid_catalogue(faults: Iterable[Fault]) -> Problem:
     """A customer that is refused, with all its faults."""
-    return Problem("invalid", "The customer is refused whole.", [ErrorDetail(f.path, f.message, f.rule) for f in faults])
+    return Problem(
+        "invalid", "The customer is refused whole.", [ErrorDetail(f.path, f.message, f.rule) for f in faults]
+    )
 
 
 def store_unavailable(retry_after_s: int, detail: str) -> Problem:

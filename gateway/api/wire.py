@@ -18,12 +18,15 @@ OPERATIONS_MAX = 500
 
 CustomerId = Annotated[str, Meta(min_length=1, max_length=64, pattern=CUSTOMER_ID)]
 ConnectionId = Annotated[
-    str, Meta(min_length=1, max_length=256, pattern=PRINTABLE, description="At most 256 bytes of UTF-8; new at every rejoin.")
+    str,
+    Meta(
+        min_length=1, max_length=256, pattern=PRINTABLE, description="At most 256 bytes of UTF-8; new at every rejoin."
+    ),
 ]
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE)]
 Number = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$(?!\n)", description="E.164; kept nowhere as given.")]
 Code = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9_]*$(?!\n)")]
-ReasonName = Literal[tuple([reason.value for reason in Reason])]  # type: ignore[valid-type]
+Mode = Literal["enforce", "shadow"]
 Calling = Literal["toll", "toll_free", "international", "call_me", "premium"]
 
 
@@ -108,16 +111,16 @@ class LeaseBody(Struct, frozen=True):
 class AdmitDecision(Struct, tag_field="decision", tag="admit", frozen=True, kw_only=True):
     """The connection may join."""
 
-    reason: ReasonName
+    reason: Reason
     customer: str
     connection: str
     overage: bool
-    mode: Literal["enforce", "shadow"]
+    mode: Mode
     licensed_by: str | UnsetType = UNSET
     counted_in: tuple[str, ...] = ()
     limits: tuple[LimitBody, ...] = ()
     lease: LeaseBody
-    would_deny: ReasonName | UnsetType = UNSET
+    would_deny: Reason | UnsetType = UNSET
     meeting_host: str | UnsetType = UNSET
     decided_at: str
 
@@ -125,10 +128,10 @@ class AdmitDecision(Struct, tag_field="decision", tag="admit", frozen=True, kw_o
 class DenyDecision(Struct, tag_field="decision", tag="deny", frozen=True, kw_only=True):
     """The connection may not join. `message` may be shown or spoken to who joins."""
 
-    reason: ReasonName
+    reason: Reason
     customer: str
     connection: str
-    mode: Literal["enforce", "shadow"]
+    mode: Mode
     limits: tuple[LimitBody, ...] = ()
     busy_meeting: str | UnsetType = UNSET
     meeting_host: str | UnsetType = UNSET
@@ -152,7 +155,7 @@ class BatchResult(Struct, frozen=True):
 
 _JOIN = msgspec.json.Decoder(JoinRequest)
 _RELEASE = msgspec.json.Decoder(ReleaseRequest)
-_OPERATION = msgspec.json.Decoder(Operation)
+_OPERATION: msgspec.json.Decoder[Operation] = msgspec.json.Decoder(Operation)
 
 
 def decode_join(body: bytes) -> JoinRequest:
@@ -212,11 +215,11 @@ def join_of(request: JoinRequest, root: str = "$") -> Join:
 def decision_body(decision: Decision) -> AdmitDecision | DenyDecision:
     """A decision as it travels."""
     limits = tuple([LimitBody(use.limit, use.used, use.committed, use.ceiling) for use in decision.limits])
-    mode = "shadow" if decision.mode == "shadow" else "enforce"
+    mode: Mode = "shadow" if decision.mode == "shadow" else "enforce"
     if decision.admitted:
         assert decision.lease is not None, "every leg is covered by a lease"
         return AdmitDecision(
-            reason=decision.reason.value,
+            reason=decision.reason,
             customer=decision.join.customer,
             connection=decision.join.connection,
             overage=decision.overage,
@@ -225,13 +228,13 @@ def decision_body(decision: Decision) -> AdmitDecision | DenyDecision:
             counted_in=decision.counted_in,
             limits=limits,
             lease=LeaseBody("provisional" if decision.lease.provisional else "connected", decision.lease.expires_in_s),
-            would_deny=decision.would_deny.value if decision.would_deny else UNSET,
+            would_deny=decision.would_deny or UNSET,
             meeting_host=decision.meeting_host or UNSET,
             decided_at=instant(decision.decided_at_ms),
         )
     advice = ADVICE[decision.reason]
     return DenyDecision(
-        reason=decision.reason.value,
+        reason=decision.reason,
         customer=decision.join.customer,
         connection=decision.join.connection,
         mode=mode,

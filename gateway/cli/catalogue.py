@@ -46,7 +46,9 @@ def list_customers(admin_url: client.AdminUrl = client.ADMIN_URL, as_json: clien
         return
     from gateway.cli.tables import show  # noqa: PLC0415
 
-    rows = [[entry["customer"], entry["name"], entry["status"], entry["mode"], ", ".join(entry["plans"])] for entry in found]
+    rows = [
+        [entry["customer"], entry["name"], entry["status"], entry["mode"], ", ".join(entry["plans"])] for entry in found
+    ]
     show(["customer", "name", "status", "mode", "plans"], rows)
 
 

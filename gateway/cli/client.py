@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 
-AdminUrl = Annotated[str, typer.Option("--admin-url", envvar="GATEWAY_ADMIN_URL", help="Admin listener of a running gateway.")]
+AdminUrl = Annotated[
+    str, typer.Option("--admin-url", envvar="GATEWAY_ADMIN_URL", help="Admin listener of a running gateway.")
+]
 ADMIN_URL = "http://127.0.0.1:9090"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TIMEOUT_S = 30
@@ -35,9 +37,12 @@ async def request(method: str, base: str, path: str, *, body: Any = None, header
     sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            async with session.request(method, URL(base.rstrip("/") + path, encoded=True), json=body, headers=sent) as response:
-                answer = await response.json(content_type=None)
+        url = URL(base.rstrip("/") + path, encoded=True)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, json=body, headers=sent) as response,
+        ):
+            answer = await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise CallError(f"no gateway answers at {base}: {error or 'timeout'}; is `gateway serve` running?") from None
     if response.status >= 400:

@@ -23,10 +23,14 @@ PLAIN_LINES_S = 5.0
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Play a short scripted scenario, print each decision, and exit.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Play a short scripted scenario, print each decision, and exit.")
+    ] = False,
     seconds: Annotated[int, typer.Option(min=5, max=3600, help="Time in which a quarter of an hour is played.")] = 120,
     seed: Annotated[int, typer.Option(help="Another seed, other arrivals.")] = 1,
-    stay: Annotated[bool, typer.Option("--stay/--exit", help="Whether the gateway stays up when the play is over.")] = True,
+    stay: Annotated[
+        bool, typer.Option("--stay/--exit", help="Whether the gateway stays up when the play is over.")
+    ] = True,
 ) -> None:
     """Start everything embedded, play media servers, and show what is decided."""
     from gateway.cli.serve import run_loop  # noqa: PLC0415 - keeps `gateway --help` fast
@@ -75,9 +79,12 @@ def _tell(step: "Step", answer: dict[str, Any]) -> None:
         outcome, detail = "release", ""
     else:
         outcome = f"{answer['decision']} {answer['reason']}" + (" (overage)" if answer.get("overage") else "")
-        detail = ", ".join([
-            f"{use['limit']} {use['used']}/{use.get('ceiling', use.get('committed'))}" for use in answer.get("limits", ())[:1]
-        ])
+        detail = ", ".join(
+            [
+                f"{use['limit']} {use['used']}/{use.get('ceiling', use.get('committed'))}"
+                for use in answer.get("limits", ())[:1]
+            ]
+        )
     typer.echo(f"{step.customer:9} {step.connection:6} {outcome:34} {detail:22} {step.says}")
 
 
@@ -97,7 +104,9 @@ async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int,
     display = Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext()
     with display as live:
         while not play.done() and not ended.done():
-            await asyncio.wait({play, ended}, timeout=REFRESH_S if live else PLAIN_LINES_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {play, ended}, timeout=REFRESH_S if live else PLAIN_LINES_S, return_when=asyncio.FIRST_COMPLETED
+            )
             shown = await _shown(gateway, servers)
             if live:
                 live.update(shown, refresh=True)
@@ -137,12 +146,29 @@ async def _shown(gateway: "Gateway", servers: "MediaServers") -> "RenderableType
     for customer in sorted(await gateway.core.reports.customers()):
         body = usage_body(customer, await gateway.core.reports.usage(customer))
         for pool in body.pools:
-            numbers = [getattr(pool, name) or 0 if name == "used" else getattr(pool, name) for name in ("used", "committed", "ceiling", "peak", "overage")]
+            numbers = [
+                getattr(pool, name) or 0 if name == "used" else getattr(pool, name)
+                for name in ("used", "committed", "ceiling", "peak", "overage")
+            ]
             refused = sum(body.denied.values()) + sum(body.would_deny.values())
-            rows.append([customer, pool.pool, *[value if isinstance(value, int) else None for value in numbers], body.live, refused])
+            rows.append(
+                [
+                    customer,
+                    pool.pool,
+                    *[value if isinstance(value, int) else None for value in numbers],
+                    body.live,
+                    refused,
+                ]
+            )
     columns = ["customer", "pool", "used", "committed", "ceiling", "peak today", "overage", "live legs", "refused"]
     recent = [
-        [entry["customer"], entry["service"], entry["endpoint"], entry["decision"], entry.get("would_deny") or entry["reason"]]
+        [
+            entry["customer"],
+            entry["service"],
+            entry["endpoint"],
+            entry["decision"],
+            entry.get("would_deny") or entry["reason"],
+        ]
         for entry in servers.recent
     ]
     return Group(

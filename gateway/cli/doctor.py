@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +32,9 @@ def doctor(
 
     from gateway.settings import Settings  # noqa: PLC0415
 
-    options: dict[str, Any] = {name: value for name, value in (("redis_url", redis_url), ("data_dir", data_dir)) if value is not None}
+    options: dict[str, Any] = {
+        name: value for name, value in (("redis_url", redis_url), ("data_dir", data_dir)) if value is not None
+    }
     try:
         settings = Settings(**options)
     except ValidationError as error:
@@ -39,7 +42,9 @@ def doctor(
         raise typer.Exit(2) from None
     findings = list(_findings(settings))
     if as_json:
-        typer.echo(json.dumps([{"check": check, "state": state, "found": found} for check, state, found in findings], indent=2))
+        typer.echo(
+            json.dumps([{"check": check, "state": state, "found": found} for check, state, found in findings], indent=2)
+        )
     else:
         from gateway.cli.tables import show  # noqa: PLC0415
 
@@ -56,7 +61,10 @@ def _findings(settings: "Settings") -> Iterator[Finding]:
         yield _tried("embedded redis", _embedded)
         yield _tried("data directory", lambda: _data_directory(settings.data_dir))
     yield _tried("tokens", lambda: _tokens(settings))
-    for name, host, port in (("port", settings.host, settings.port), ("admin port", settings.admin_host, settings.admin_port)):
+    for name, host, port in (
+        ("port", settings.host, settings.port),
+        ("admin port", settings.admin_host, settings.admin_port),
+    ):
         yield _port(name, host, port)
 
 
@@ -68,9 +76,9 @@ def _tried(check: str, look: Callable[[], str]) -> Finding:
 
 
 def _event_loop() -> str:
-    import uvloop  # noqa: PLC0415
+    import uvloop  # noqa: F401, PLC0415 - whether it can be imported is the question
 
-    return f"uvloop {uvloop.__version__}"
+    return f"uvloop {version('uvloop')}"
 
 
 def _embedded() -> str:
@@ -125,6 +133,14 @@ async def _redis(url: str) -> list[Finding]:
     enough = int(version.partition(".")[0]) >= REDIS_MAJOR_MIN
     return [
         ("redis", "ok" if enough else "fail", f"{version}; {REDIS_MAJOR_MIN} or later is needed"),
-        ("redis maxmemory-policy", "ok" if policy == "noeviction" else "fail", f"{policy}; anything but noeviction drops live counts"),
-        ("redis appendonly", "ok" if appends == "yes" else "warn", f"{appends}; without it counts are lost at a restart"),
+        (
+            "redis maxmemory-policy",
+            "ok" if policy == "noeviction" else "fail",
+            f"{policy}; anything but noeviction drops live counts",
+        ),
+        (
+            "redis appendonly",
+            "ok" if appends == "yes" else "warn",
+            f"{appends}; without it counts are lost at a restart",
+        ),
     ]

@@ -12,7 +12,9 @@ from gateway.cli import client
 CustomerArgument = Annotated[str, typer.Argument(help="Id of the customer.", metavar="CUSTOMER")]
 
 
-def usage(customer: CustomerArgument, admin_url: client.AdminUrl = client.ADMIN_URL, as_json: client.Json = False) -> None:
+def usage(
+    customer: CustomerArgument, admin_url: client.AdminUrl = client.ADMIN_URL, as_json: client.Json = False
+) -> None:
     """Live use, limits and today's peaks of a customer."""
     found = client.call("GET", admin_url, f"/v1/customers/{quote(customer, safe='')}/usage")
     if as_json:
@@ -20,7 +22,9 @@ def usage(customer: CustomerArgument, admin_url: client.AdminUrl = client.ADMIN_
         return
     from gateway.cli.tables import show  # noqa: PLC0415
 
-    typer.echo(f"{customer}: {found['status']}, {found['mode']}, {found['live']} live, {found['shadow_live']} in shadow, day {found['day']}")
+    typer.echo(
+        f"{customer}: {found['status']}, {found['mode']}, {found['live']} live, {found['shadow_live']} in shadow, day {found['day']}"
+    )
     columns = ["pool", "used", "committed", "ceiling", "peak", "overage"]
     show(columns, [[pool.get(column) for column in columns] for pool in found["pools"]])
     for name in ("denied", "would_deny"):
@@ -30,7 +34,9 @@ def usage(customer: CustomerArgument, admin_url: client.AdminUrl = client.ADMIN_
 
 def overage(
     customer: CustomerArgument,
-    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD. [default: first of this month]")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day, YYYY-MM-DD. [default: first of this month]")
+    ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day. [default: today, Pacific]")] = None,
     admin_url: client.AdminUrl = client.ADMIN_URL,
     as_json: client.Json = False,

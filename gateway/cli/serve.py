@@ -11,15 +11,27 @@ import typer
 
 
 def serve(
-    catalogue: Annotated[Path | None, typer.Option(help="Customers to install where the store does not know them.")] = None,
+    catalogue: Annotated[
+        Path | None, typer.Option(help="Customers to install where the store does not know them.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address that media servers call. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Its port; 0 takes a free one. [default: 8080]")] = None,
-    admin_host: Annotated[str | None, typer.Option(help="Address for people and Prometheus. [default: 127.0.0.1]")] = None,
+    admin_host: Annotated[
+        str | None, typer.Option(help="Address for people and Prometheus. [default: 127.0.0.1]")
+    ] = None,
     admin_port: Annotated[int | None, typer.Option(help="Its port; 0 takes a free one. [default: 9090]")] = None,
-    redis_url: Annotated[str | None, typer.Option(help="Redis 7 or later; left out, an embedded one is started.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded Redis and tokens are kept. [default: gateway-data]")] = None,
-    tokens_file: Annotated[Path | None, typer.Option(help="Hashes of bearer tokens. [default: tokens.json in the data directory]")] = None,
-    decision_budget_ms: Annotated[int | None, typer.Option(help="How long a decision waits for the store. [default: 150]")] = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="Redis 7 or later; left out, an embedded one is started.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the embedded Redis and tokens are kept. [default: gateway-data]")
+    ] = None,
+    tokens_file: Annotated[
+        Path | None, typer.Option(help="Hashes of bearer tokens. [default: tokens.json in the data directory]")
+    ] = None,
+    decision_budget_ms: Annotated[
+        int | None, typer.Option(help="How long a decision waits for the store. [default: 150]")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
     log_format: Annotated[str | None, typer.Option(help="json or console. [default: json]")] = None,
 ) -> None:
@@ -54,7 +66,9 @@ def run(settings: Any) -> int:
     except OSError as error:
         return _failed(f"{settings.tokens}: {error.strerror}", 2)
     if not tokens and settings.listens_beyond_loopback:
-        return _failed("no token is configured, so only loopback may be listened on; make one with `gateway token create`", 2)
+        return _failed(
+            "no token is configured, so only loopback may be listened on; make one with `gateway token create`", 2
+        )
     logs.configure(settings.log_level, settings.log_format)
     try:
         run_loop(_serve(settings, customers, tokens))

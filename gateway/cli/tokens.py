@@ -8,9 +8,13 @@ import typer
 
 def create(
     scope: Annotated[list[str], typer.Option(help="admit, nodes, read or admin; may be given more than once.")],
-    customer: Annotated[list[str] | None, typer.Option(help="Bind the token to this customer; may be given more than once.")] = None,
+    customer: Annotated[
+        list[str] | None, typer.Option(help="Bind the token to this customer; may be given more than once.")
+    ] = None,
     node: Annotated[str | None, typer.Option(help="Bind the token to this media server.")] = None,
-    file: Annotated[Path | None, typer.Option("--tokens-file", help="[default: tokens.json in the data directory]")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--tokens-file", help="[default: tokens.json in the data directory]")
+    ] = None,
 ) -> None:
     """Make a bearer token. It is shown once; the file keeps only its hash, and running gateways take it over within seconds."""
     from gateway.settings import Settings  # noqa: PLC0415 - keeps `gateway --help` fast

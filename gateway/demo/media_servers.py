@@ -23,7 +23,9 @@ class MediaServers:
         self._session = aiohttp.ClientSession(base_url=self._url, timeout=aiohttp.ClientTimeout(total=10))
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._session is not None:
             await self._session.close()
 

@@ -30,7 +30,13 @@ def steps() -> Iterator[Step]:
 def _ports() -> Iterator[Step]:
     meeting = {"service": "meeting", "meeting": "weekly", "endpoint": "web"}
     yield Step("a guest is early", "acme", "guest", "host_not_present", meeting)
-    yield Step("the host opens the meeting", "acme", "host", "admitted", {**meeting, "role": "host", "host": "dana@acme.example"})
+    yield Step(
+        "the host opens the meeting",
+        "acme",
+        "host",
+        "admitted",
+        {**meeting, "role": "host", "host": "dana@acme.example"},
+    )
     for number in range(1, 20):
         yield Step(f"participant {number}", "acme", f"p{number}", "admitted", meeting)
     yield Step("one above the 20 committed: in, as overage", "acme", "p20", "admitted", meeting)
@@ -50,26 +56,54 @@ def _named_hosts() -> Iterator[Step]:
     yield Step("Alice cannot host a second one", "globex", "a2", "host_busy", hosted("review", "alice@globex.example"))
     yield Step("Bruno hosts", "globex", "b1", "admitted", hosted("sales", "bruno@globex.example"))
     yield Step("a third host at one time", "globex", "c1", "hosts_full", hosted("legal", "chiara@globex.example"))
-    yield Step("somebody without a licence", "globex", "d1", "host_not_licensed", hosted("party", "dirk@globex.example"))
+    yield Step(
+        "somebody without a licence", "globex", "d1", "host_not_licensed", hosted("party", "dirk@globex.example")
+    )
 
 
 def _teams() -> Iterator[Step]:
     meeting = {"service": "teams", "meeting": "board"}
     for number in range(1, 6):
-        yield Step(f"room {number}", "initech", f"r{number}", "admitted", {**meeting, "endpoint": "sip" if number % 2 else "h323"})
+        yield Step(
+            f"room {number}",
+            "initech",
+            f"r{number}",
+            "admitted",
+            {**meeting, "endpoint": "sip" if number % 2 else "h323"},
+        )
     yield Step("a sixth room", "initech", "r6", "teams_ports_full", {**meeting, "endpoint": "sip"})
     yield Step("a browser is no room system", "initech", "w1", "endpoint_not_supported", {**meeting, "endpoint": "web"})
 
 
 def _events() -> Iterator[Step]:
     event = {"service": "event", "endpoint": "web", "department": "finance"}
-    yield Step("a presenter opens the event", "umbrella", "s1", "admitted", {**event, "meeting": "results", "role": "presenter"})
-    yield Step("a second event of the one licence", "umbrella", "s2", "events_concurrent_full", {**event, "meeting": "outlook"})
-    yield Step("a department without a licence", "umbrella", "s3", "department_not_licensed", {**event, "meeting": "x", "department": "it"})
+    yield Step(
+        "a presenter opens the event",
+        "umbrella",
+        "s1",
+        "admitted",
+        {**event, "meeting": "results", "role": "presenter"},
+    )
+    yield Step(
+        "a second event of the one licence", "umbrella", "s2", "events_concurrent_full", {**event, "meeting": "outlook"}
+    )
+    yield Step(
+        "a department without a licence",
+        "umbrella",
+        "s3",
+        "department_not_licensed",
+        {**event, "meeting": "x", "department": "it"},
+    )
 
 
 def _shadow() -> Iterator[Step]:
-    meeting = {"service": "meeting", "meeting": "cave", "endpoint": "web", "role": "host", "host": "bruce@wayne.example"}
+    meeting = {
+        "service": "meeting",
+        "meeting": "cave",
+        "endpoint": "web",
+        "role": "host",
+        "host": "bruce@wayne.example",
+    }
     for number in range(1, 5):
         yield Step(f"connection {number}", "wayne", f"w{number}", "admitted", meeting)
     yield Step("a fifth would be refused; in shadow mode it is only recorded", "wayne", "w5", "shadow", meeting)

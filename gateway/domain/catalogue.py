@@ -115,11 +115,13 @@ def _faults(customer: Customer, path: str) -> Iterator[Fault]:
             yield Fault(f"{where}.id", f"{subscription.id!r} is the id of subscriptions[{seen[subscription.id]}] too")
         seen.setdefault(subscription.id, position)
         yield from subscription.faults(customer, where)
-    yield from disagreements([
-        (f"{path}.subscriptions[{position}]", subscription)
-        for position, subscription in enumerate(customer.subscriptions)
-        if isinstance(subscription, ConcurrentConnections)
-    ])
+    yield from disagreements(
+        [
+            (f"{path}.subscriptions[{position}]", subscription)
+            for position, subscription in enumerate(customer.subscriptions)
+            if isinstance(subscription, ConcurrentConnections)
+        ]
+    )
 
 
 def _shape_fault(path: str, detail: Any) -> Fault:
@@ -138,7 +140,10 @@ def _shape_fault(path: str, detail: Any) -> Fault:
         case "string_pattern_mismatch":
             message = "has characters that are not allowed here, or looks like a telephone number"
         case "union_tag_invalid" | "union_tag_not_found":
-            path, message = f"{path}.plan", f"is not a known plan; known are {detail['ctx'].get('expected_tags', 'listed in the docs')}"
+            path, message = (
+                f"{path}.plan",
+                f"is not a known plan; known are {detail['ctx'].get('expected_tags', 'listed in the docs')}",
+            )
         case "date_from_datetime_parsing" | "date_type":
             message = "is not a date (YYYY-MM-DD)"
     return Fault(path, message)

@@ -4,7 +4,7 @@ A catalogue is refused whole, with every fault named by its path. Shape is check
 rules of each plan (`Subscription.faults`) run on every customer whose shape is right.
 """
 
-import datetime
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -38,16 +38,16 @@ def _civil_date(value: object) -> object:
     """Let pass a date or `YYYY-MM-DD` only: pydantic alone would also read numbers and times as dates."""
     if isinstance(value, str):
         try:
-            return datetime.date.fromisoformat(value) if len(value) == 10 else ""
+            return dt.date.fromisoformat(value) if len(value) == 10 else ""
         except ValueError:
             return ""
-    return value if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime) else ""
+    return value if isinstance(value, dt.date) and not isinstance(value, dt.datetime) else ""
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
 CustomerId = Annotated[str, Field(min_length=1, max_length=64, pattern=CUSTOMER_ID)]
-CivilDate = Annotated[datetime.date, BeforeValidator(_civil_date)]
+CivilDate = Annotated[dt.date, BeforeValidator(_civil_date)]
 Quantity = Annotated[StrictInt, Field(ge=0, le=QUANTITY_MAX)]
 Positive = Annotated[StrictInt, Field(ge=1, le=QUANTITY_MAX)]
 Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$(?!\n)")]

@@ -85,7 +85,9 @@ class Policy:
             return self._denied(join, licence, shadow=self._shadow)
         terms = self._services[join.service]
         limits = {**terms.limits, **licence.limits}
-        checks = _event_checks(join, limits) if join.service is Service.EVENT else _meeting_checks(join, limits, licence)
+        checks = (
+            _event_checks(join, limits) if join.service is Service.EVENT else _meeting_checks(join, limits, licence)
+        )
         return Claims(
             version=self.record.version,
             day=self.day,

@@ -50,7 +50,9 @@ class StoreObserver(Protocol):
 class _Call:
     __slots__ = ("expires", "future", "payload", "script", "sent")
 
-    def __init__(self, payload: bytes, script: Script | None, future: asyncio.Future[Any], sent: float, expires: float) -> None:
+    def __init__(
+        self, payload: bytes, script: Script | None, future: asyncio.Future[Any], sent: float, expires: float
+    ) -> None:
         self.payload = payload
         self.script = script
         self.future = future
@@ -109,7 +111,7 @@ class _Multiplexer(asyncio.Protocol):
         ignored: asyncio.Future[Any] = self._loop.create_future()
         ignored.add_done_callback(lambda future: future.cancelled() or future.exception())
         try:
-            self.send(_Call(hiredis.pack_command((b"SCRIPT", b"LOAD", script.source)), None, ignored, call.sent, call.expires))
+            self.send(_Call(_packed(b"SCRIPT", b"LOAD", script.source), None, ignored, call.sent, call.expires))
             call.script = None
             self.send(call)
         except StoreUnavailable as error:
@@ -168,17 +170,19 @@ class StoreConnection:
                 await self._keeper
             self._keeper = None
 
-    def call(self, script: Script, keys: tuple[bytes, ...], args: tuple[Any, ...], timeout_s: float) -> asyncio.Future[Any]:
+    def call(
+        self, script: Script, keys: tuple[bytes, ...], args: tuple[Any, ...], timeout_s: float
+    ) -> asyncio.Future[Any]:
         """Runs a script once. The future ends with its answer, or with a StoreError at `timeout_s` at the latest.
 
         Raises:
             StoreUnavailable: at once, where there is no connection or too much under way.
         """
-        return self._send(hiredis.pack_command((b"EVALSHA", script.sha, len(keys), *keys, *args)), script, timeout_s)
+        return self._send(_packed(b"EVALSHA", script.sha, len(keys), *keys, *args), script, timeout_s)
 
     def command(self, *parts: str | bytes | int, timeout_s: float = 5.0) -> asyncio.Future[Any]:
         """Runs a plain command; for reports, never for decisions."""
-        return self._send(hiredis.pack_command(parts), None, timeout_s)
+        return self._send(_packed(*parts), None, timeout_s)
 
     def observe_clock(self, store_ms: int) -> None:
         """Takes a time that an answer carried. It is older than now by the answer's way, so estimates are never ahead of the store."""
@@ -230,7 +234,7 @@ class StoreConnection:
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call] # redis-py leaves it untyped
             version = await self._prepare(connection)
             writer = connection._writer  # noqa: SLF001 - redis-py has no public way to its transport
             assert writer is not None, "connect() has opened it"
@@ -280,3 +284,8 @@ class StoreConnection:
         self.last_error = error
         if self._observer:
             self._observer.store_lost(error)
+
+
+def _packed(*parts: str | bytes | int) -> bytes:
+    packed: bytes = hiredis.pack_command(parts)  # type: ignore[arg-type] # its stub says a tuple of one
+    return packed

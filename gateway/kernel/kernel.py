@@ -58,7 +58,15 @@ class Kernel:
         return self._store.store_now_ms()
 
     async def admit(
-        self, join: Join, claims: Claims, *, fingerprint: str, deadline_ms: int, lease_ms: int, connected: bool, info: bytes
+        self,
+        join: Join,
+        claims: Claims,
+        *,
+        fingerprint: str,
+        deadline_ms: int,
+        lease_ms: int,
+        connected: bool,
+        info: bytes,
     ) -> AdmitOutcome:
         """Decides a join and takes its claims.
 
@@ -88,7 +96,14 @@ class Kernel:
         return outcomes.NotReleased(answer[1], foreign=answer[0] == b"FOREIGN")
 
     async def install(
-        self, customer: str, expected: int, document: bytes, day: Day, meters: Mapping[str, int], *, change: str = "install"
+        self,
+        customer: str,
+        expected: int,
+        document: bytes,
+        day: Day,
+        meters: Mapping[str, int],
+        *,
+        change: str = "install",
     ) -> outcomes.Installed | outcomes.VersionConflict | outcomes.DayOver | outcomes.Stale:
         """Replaces entitlements of version `expected` (0: none yet); `meters` are the commitments of `day` by group."""
         args = (

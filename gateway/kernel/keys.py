@@ -28,7 +28,11 @@ def bucket_key(name: str, bucket: int) -> str:
 def keys_of(customer: str, names: tuple[str, ...]) -> tuple[bytes, ...]:
     """The keys with these names, in this order, for one customer."""
     bucket = bucket_of(customer)
-    return tuple([
-        (bucket_key(name, bucket) if name in BUCKET_KEYS else f"gateway:{{b{bucket:02d}}}:{customer}:{name}").encode()
-        for name in names
-    ])
+    return tuple(
+        [
+            (
+                bucket_key(name, bucket) if name in BUCKET_KEYS else f"gateway:{{b{bucket:02d}}}:{customer}:{name}"
+            ).encode()
+            for name in names
+        ]
+    )

@@ -39,7 +39,9 @@ class Verification:
     mark: bytes = field(default=b"", repr=False)
 
 
-async def verify(kernel: Kernel, customer: str, *, repair: bool = False, legs_max: int = SCRIPT_LEGS_MAX) -> Verification:
+async def verify(
+    kernel: Kernel, customer: str, *, repair: bool = False, legs_max: int = SCRIPT_LEGS_MAX
+) -> Verification:
     """Compares a customer's counters with its legs; with `repair`, writes the recomputed counts where nothing has changed since."""
     dump = await kernel.dump(customer, legs_max)
     if dump[0] == b"TOO_MANY":
@@ -49,7 +51,9 @@ async def verify(kernel: Kernel, customer: str, *, repair: bool = False, legs_ma
         found = _compare(dump[1], _text(dump[2]), legs, leases={name.decode() for name, _ in _pairs(dump[4])} - {""})
     if not (repair and found.conclusive and found.differences):
         return found
-    counts = {difference.field: int(difference.recomputed) for difference in found.differences if _is_count(difference.field)}
+    counts = {
+        difference.field: int(difference.recomputed) for difference in found.differences if _is_count(difference.field)
+    }
     repaired = bool(counts) and await kernel.repair(customer, found.mark, counts)
     return Verification(found.legs, found.differences, found.conclusive, repaired, found.mark)
 
@@ -82,7 +86,10 @@ def _compare(mark: bytes, fields: Mapping[str, str], legs: Iterable[Leg], leases
     ]
     differences += _misplaced(fields, expected)
     names = {leg.connection for leg in legs}
-    differences += [Difference(f"lease of {name}", "present" if name in leases else "missing", "") for name in sorted(names ^ leases)]
+    differences += [
+        Difference(f"lease of {name}", "present" if name in leases else "missing", "")
+        for name in sorted(names ^ leases)
+    ]
     return Verification(len(legs), tuple(differences), mark=mark)
 
 
@@ -113,7 +120,9 @@ def _is_count(name: str) -> bool:
 def _misplaced(fields: Mapping[str, str], expected: Mapping[str, int]) -> list[Difference]:
     """Facts kept with groups that are not live, and registers below the count that they have seen."""
     differences = [
-        Difference(name, value, "") for name, value in fields.items() if name[:1] in {">", "<", "@"} and not expected.get(name[1:])
+        Difference(name, value, "")
+        for name, value in fields.items()
+        if name[:1] in {">", "<", "@"} and not expected.get(name[1:])
     ]
     for name, value in fields.items():
         register = Register.parse(value.encode()) if name.startswith("#") else None

@@ -16,7 +16,11 @@ LINES_PER_SECOND_MAX = 50
 
 def configure(level: str, form: Literal["json", "console"]) -> None:
     """Sets up structlog for the process: JSON lines for machines, or coloured text, on standard error."""
-    renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -56,14 +60,18 @@ class Logs:
                     )
             case StoreFailed():
                 if self._may_write():
-                    self._log.warning("store.failed", operation=event.operation, unknown=event.unknown, error=event.error)
+                    self._log.warning(
+                        "store.failed", operation=event.operation, unknown=event.unknown, error=event.error
+                    )
             case StoreConnected():
                 self._log.info("store.connected", version=event.version)
             case StoreLost():
                 if self._may_write():
                     self._log.warning("store.lost", error=event.error)
             case CustomerChanged():
-                self._log.info("customer.changed", customer=event.customer, change=event.change, version=event.version, by=event.by)
+                self._log.info(
+                    "customer.changed", customer=event.customer, change=event.change, version=event.version, by=event.by
+                )
 
     def _may_write(self) -> bool:
         second = int(time.monotonic())

@@ -55,12 +55,24 @@ class Metrics:
             registry=self.registry,
         )
         self._decision_seconds = Histogram(
-            "gateway_decision_seconds", "Time to decide a join.", ["operation"], buckets=LATENCY_BUCKETS_S, registry=self.registry
+            "gateway_decision_seconds",
+            "Time to decide a join.",
+            ["operation"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
         )
-        self._overage = Counter("gateway_overage_admissions", "Joins admitted above the commitment.", ["service"], registry=self.registry)
-        self._releases = Counter("gateway_releases", "Releases, by whether a seat was held.", ["found", "cause"], registry=self.registry)
+        self._overage = Counter(
+            "gateway_overage_admissions", "Joins admitted above the commitment.", ["service"], registry=self.registry
+        )
+        self._releases = Counter(
+            "gateway_releases", "Releases, by whether a seat was held.", ["found", "cause"], registry=self.registry
+        )
         self._store_seconds = Histogram(
-            "gateway_store_seconds", "Time until the store answered.", ["operation"], buckets=LATENCY_BUCKETS_S, registry=self.registry
+            "gateway_store_seconds",
+            "Time until the store answered.",
+            ["operation"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
         )
         self._store_errors = Counter(
             "gateway_store_errors",
@@ -68,9 +80,15 @@ class Metrics:
             ["operation", "outcome"],
             registry=self.registry,
         )
-        self._store_up = Gauge("gateway_store_up", "Whether the connection to the store is ready.", registry=self.registry)
-        self._store_connects = Counter("gateway_store_connects", "Connections made to the store.", registry=self.registry)
-        self._changes = Counter("gateway_customer_changes", "Changes of entitlements.", ["change"], registry=self.registry)
+        self._store_up = Gauge(
+            "gateway_store_up", "Whether the connection to the store is ready.", registry=self.registry
+        )
+        self._store_connects = Counter(
+            "gateway_store_connects", "Connections made to the store.", registry=self.registry
+        )
+        self._changes = Counter(
+            "gateway_customer_changes", "Changes of entitlements.", ["change"], registry=self.registry
+        )
 
     def listen(self, event: Event) -> None:
         """Counts an event."""
@@ -119,7 +137,11 @@ class CustomerMetrics(Collector):
             for at in range(0, min(len(known), CUSTOMERS_READ_MAX), READS_AT_ONCE):
                 names = known[at : at + READS_AT_ONCE]
                 usages = await asyncio.gather(*[self._reports.usage(name) for name in names])
-                read += [(name, usage) for name, usage in zip(names, usages, strict=True) if usage.pools or usage.snapshot.live]
+                read += [
+                    (name, usage)
+                    for name, usage in zip(names, usages, strict=True)
+                    if usage.pools or usage.snapshot.live
+                ]
             read.sort(key=lambda entry: -entry[1].snapshot.live)
             self._omitted = len(known) - min(len(known), CUSTOMERS_READ_MAX) + max(0, len(read) - self._shown_max)
             self._shown = read[: self._shown_max]
@@ -127,10 +149,16 @@ class CustomerMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The gauges."""
-        yield GaugeMetricFamily("gateway_customers_omitted", "Customers without series of their own.", value=self._omitted)
-        live = GaugeMetricFamily("gateway_customer_connections", "Live connections of a customer, all services.", labels=["customer"])
+        yield GaugeMetricFamily(
+            "gateway_customers_omitted", "Customers without series of their own.", value=self._omitted
+        )
+        live = GaugeMetricFamily(
+            "gateway_customer_connections", "Live connections of a customer, all services.", labels=["customer"]
+        )
         shadow = GaugeMetricFamily(
-            "gateway_customer_shadow_connections", "Live connections that enforcement would have denied.", labels=["customer"]
+            "gateway_customer_shadow_connections",
+            "Live connections that enforcement would have denied.",
+            labels=["customer"],
         )
         for customer, usage in self._shown:
             live.add_metric([customer], usage.snapshot.live)
@@ -148,7 +176,8 @@ class CustomerMetrics(Collector):
             "overage": "Greatest use above the commitment of this Pacific day; the bill comes from the overage report.",
         }
         families = {
-            name: GaugeMetricFamily(f"gateway_pool_{name}", text, labels=["customer", "pool"]) for name, text in described.items()
+            name: GaugeMetricFamily(f"gateway_pool_{name}", text, labels=["customer", "pool"])
+            for name, text in described.items()
         }
         for customer, usage in self._shown:
             for pool in usage.pools:

@@ -71,7 +71,9 @@ def disagreements(subscriptions: Sequence[tuple[str, ConcurrentConnections]]) ->
         for _, earlier in subscriptions[:position]:
             overlap = later.term.first <= earlier.term.last and earlier.term.first <= later.term.last
             if later.plan == earlier.plan and overlap and later.enforcement != earlier.enforcement:
-                message = f"is {later.enforcement}, while {earlier.id} of the same plan and time is {earlier.enforcement}"
+                message = (
+                    f"is {later.enforcement}, while {earlier.id} of the same plan and time is {earlier.enforcement}"
+                )
                 yield Fault(f"{path}.enforcement", message, "T1.5")
 
 
@@ -114,5 +116,3 @@ def meetings_terms(subscriptions: Sequence[MeetingsConcurrentConnections]) -> Po
 def teams_terms(subscriptions: Sequence[TeamsConcurrentConnections]) -> PoolTerms:
     """T8 on one day."""
     return PoolTerms(subscriptions, licence=Licence(ending_first(subscriptions).id))
-
-
