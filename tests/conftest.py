@@ -1,7 +1,6 @@
 """Shared fixtures: a real Redis, gateways in this process and in processes of their own, and the kernel's verification after every test."""
 
 import asyncio
-import itertools
 import os
 import shutil
 import subprocess
@@ -74,13 +73,16 @@ def redis_server() -> Iterator[RedisServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_databases = itertools.count()
+@pytest.fixture(scope="session")
+def databases() -> Iterator[int]:
+    """Numbers of databases that nobody has used yet."""
+    return iter(range(DATABASES))
 
 
 @pytest.fixture
-def store_url(redis_server: RedisServer) -> Iterator[str]:
+def store_url(redis_server: RedisServer, databases: Iterator[int]) -> Iterator[str]:
     """A fresh database. When the test is over, the counters of every customer in it must be what its connection records say."""
-    url = redis_server.url(next(_databases) % DATABASES)
+    url = redis_server.url(next(databases))
     yield url
     with asyncio.Runner() as runner:
         runner.run(verify_everything(url))

@@ -199,13 +199,13 @@ def _operation(
     summary: str, answer: dict[str, Any] | None, faults: tuple[int, ...], *, etag: bool = False
 ) -> dict[str, Any]:
     """An operation with its answer (none: 204) and the problems that it may come to."""
-    done = _content(answer, "Done.") if answer is not None else {"description": "Done."}
+    done: dict[str, Any] = _content(answer, "Done.") if answer is not None else {"description": "Done."}
     if etag:
         done["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version of the entitlements."}}
     titles = dict(TITLES.values())
     responses: dict[str, Any] = {"200" if answer is not None else "204": done}
     for status in sorted(faults):
-        problem = {CONTENT_TYPE: {"schema": _ref("ProblemBody")}}
+        problem: dict[str, Any] = {CONTENT_TYPE: {"schema": _ref("ProblemBody")}}
         responses[str(status)] = {"description": titles[status], "content": problem}
     return {"summary": summary, "responses": responses}
 

@@ -21,7 +21,7 @@ from gateway.domain.claims import Binding, Check, Claims, Count, Deny, Require, 
 from gateway.domain.join import Endpoint, Join, Role, Service
 from gateway.domain.licensing import Licence, Limit, PlanTerms
 from gateway.domain.plans import TERMS
-from gateway.domain.plans.concurrent_connections import ConcurrentConnections, commitment
+from gateway.domain.plans.concurrent_connections import ConcurrentConnections
 from gateway.domain.reasons import Reason
 
 
@@ -69,11 +69,6 @@ class Policy:
             for group, limit in terms.reported_limits(service).items()
         }
         """Limits of the customer by group, for reports."""
-
-    @property
-    def meters(self) -> dict[str, int]:
-        """Commitments of this day by group, for the registers of overage (T4.3, T8.2)."""
-        return commitments(self.record.customer, self.day)
 
     def claims(self, join: Join) -> Claims:
         """The claims of a join, in the order of reasons; a single `Deny` where policy refuses by itself."""
@@ -135,13 +130,12 @@ def bound(join: Join, value: str) -> Join:
 
 
 def commitments(customer: Customer | None, day: int) -> dict[str, int]:
-    """Commitment of each metered pool on a day; after the last term the last one held (T1.4)."""
-    pools: dict[str, list[ConcurrentConnections]] = defaultdict(list)
+    """Commitment of each metered pool on a day (T1.5, T4.3, T8.2); a pool without an active subscription has none."""
+    found: dict[str, int] = {}
     for subscription in customer.subscriptions if customer else ():
-        if isinstance(subscription, ConcurrentConnections):
-            pools[subscription.pool].append(subscription)
-    found = {pool: commitment(subscriptions, day) for pool, subscriptions in pools.items()}
-    return {pool: committed for pool, committed in found.items() if committed is not None}
+        if isinstance(subscription, ConcurrentConnections) and subscription.term.contains(day):
+            found[subscription.pool] = found.get(subscription.pool, 0) + subscription.committed
+    return found
 
 
 @dataclass(frozen=True, slots=True)

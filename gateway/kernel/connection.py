@@ -63,7 +63,9 @@ class _Call:
 class _Multiplexer(asyncio.Protocol):
     """Calls and answers on one transport."""
 
-    def __init__(self, transport: asyncio.Transport, on_lost: Callable[[Exception | None], None]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, on_lost: Callable[["_Multiplexer", Exception | None], None]
+    ) -> None:
         self._transport = transport
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -105,7 +107,7 @@ class _Multiplexer(asyncio.Protocol):
             if not call.future.done():
                 call.future.set_exception(OutcomeUnknown(f"connection lost: {exc or 'closed'}"))
         self._calls.clear()
-        self._on_lost(exc)
+        self._on_lost(self, exc)
 
     def _send_script_again(self, call: _Call, script: Script) -> None:
         ignored: asyncio.Future[Any] = self._loop.create_future()
@@ -268,7 +270,9 @@ class StoreConnection:
         self.observe_clock(int(seconds) * 1000 + int(microseconds) // 1000)
         return version
 
-    def _on_lost(self, error: Exception | None) -> None:
+    def _on_lost(self, multiplexer: _Multiplexer, error: Exception | None) -> None:
+        if self._multiplexer is not multiplexer:
+            return  # hung up on purpose
         self._multiplexer = None
         self._ready.clear()
         self._lost.set()

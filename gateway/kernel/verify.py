@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.kernel.kernel import Kernel, read_legs
-from gateway.kernel.outcomes import Leg, Register
+from gateway.kernel.outcomes import Leg
 
 
 SCRIPT_LEGS_MAX = 5_000
@@ -118,17 +118,12 @@ def _is_count(name: str) -> bool:
 
 
 def _misplaced(fields: Mapping[str, str], expected: Mapping[str, int]) -> list[Difference]:
-    """Facts kept with groups that are not live, and registers below the count that they have seen."""
-    differences = [
+    """Facts kept with groups that are not live."""
+    return [
         Difference(name, value, "")
         for name, value in fields.items()
         if name[:1] in {">", "<", "@"} and not expected.get(name[1:])
     ]
-    for name, value in fields.items():
-        register = Register.parse(value.encode()) if name.startswith("#") else None
-        if register and register.peak < expected.get(name[1:], 0):
-            differences.append(Difference(name, value, f"peak of at least {expected[name[1:]]}"))
-    return differences
 
 
 def _pairs(flat: list[Any]) -> list[tuple[bytes, bytes]]:

@@ -8,7 +8,7 @@ from support import RunningGateway, customer_data, join_data, ports
 
 async def test_a_limit_set_through_one_gateway_governs_the_next_decision_of_the_other(
     make_gateway: Callable[..., Awaitable[RunningGateway]], http: aiohttp.ClientSession
-):
+) -> None:
     """There is no window in which an old limit still holds."""
     one, other = await make_gateway(), await make_gateway()
     for limit in range(1, 6):

@@ -13,7 +13,7 @@ MakeCore = Callable[[], Awaitable[Core]]
 ROUNDS = 10
 
 
-async def test_T4_1_simultaneous_joins_fill_hard_ports_exactly(make_core: MakeCore):
+async def test_T4_1_simultaneous_joins_fill_hard_ports_exactly(make_core: MakeCore) -> None:
     """Of 400 joins against 100 hard ports through two gateways exactly 100 are admitted, in every round."""
     gateways = [await make_core(), await make_core()]
     await gateways[0].entitlements.replace(customer(ports(100)))

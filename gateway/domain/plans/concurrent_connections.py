@@ -77,16 +77,6 @@ def disagreements(subscriptions: Sequence[tuple[str, ConcurrentConnections]]) ->
                 yield Fault(f"{path}.enforcement", message, "T1.5")
 
 
-def commitment(subscriptions: Sequence[ConcurrentConnections], ordinal: int) -> int | None:
-    """The commitment of a pool on a day; after the last term the last one held (T1.4); None before the first."""
-    begun = [subscription for subscription in subscriptions if subscription.term.first.toordinal() <= ordinal]
-    if not begun:
-        return None
-    counted_on = min(ordinal, max(subscription.term.last.toordinal() for subscription in begun))
-    active = [subscription for subscription in begun if subscription.term.contains(counted_on)]
-    return sum(subscription.committed for subscription in active)
-
-
 class PoolTerms(PlanTerms):
     """A pool's limits for the whole customer, and the licence it gives to each meeting."""
 

@@ -28,12 +28,20 @@ local head = redis.call('HMGET', groups_key, '!version', '!day', '!until')
 if head[1] ~= version then return {'STALE', now, head[1] or '0', head[2] or '0'} end
 local open, open_until = tonumber(head[2]), tonumber(head[3])
 
--- Every group that has a register, also one whose commitment has ended: it is held at its last one (T1.4).
+-- Every group that has a register, also one whose commitment has ended.
 local registers, fields = {}, redis.call('HGETALL', groups_key)
 for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 1) == '#' then registers[string.sub(fields[i], 2)] = read_register(fields[i + 1]) end
 end
 
+local function count_of(group)
+  return tonumber(redis.call('HGET', groups_key, group) or 0)
+end
+
+local known = {}
+for group in pairs(registers) do
+  known[#known + 1] = group
+end
 local rows, old, writes, width = {}, {}, {}, 3 + 2 * meters
 for at = DAYS_AT, #ARGV, width do
   local day, from, until_ = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
@@ -46,10 +54,14 @@ for at = DAYS_AT, #ARGV, width do
     for group, register in pairs(registers) do
       rows[#rows + 1], rows[#rows + 2] = open .. ' ' .. group, pack_register(register)
       old[#old + 1] = (open - kept_days) .. ' ' .. group
-      if not committed[group] then committed[group] = register[1] end
+      if not committed[group] then
+        -- The term has ended: legs that stayed are held at the last commitment (T1.4). Nobody joins them, so they are at most as many as before.
+        local held = new_register(register[1], math.min(register[2], count_of(group)), from)
+        registers[group] = held[2] > 0 and held or nil
+      end
     end
     for group, quantity in pairs(committed) do
-      registers[group] = new_register(quantity, tonumber(redis.call('HGET', groups_key, group) or 0), from)
+      registers[group] = new_register(quantity, count_of(group), from)
     end
     open, open_until = day, until_
     writes = {'!day', day, '!from', from, '!until', until_}
@@ -59,6 +71,9 @@ if #writes == 0 then return {'ROLLED', now, open} end
 
 for group, register in pairs(registers) do
   writes[#writes + 1], writes[#writes + 2] = '#' .. group, pack_register(register)
+end
+for _, group in ipairs(known) do
+  if not registers[group] then redis.call('HDEL', groups_key, '#' .. group) end
 end
 redis.call('HSET', groups_key, unpack(writes))
 if #rows > 0 then redis.call('HSET', days_key, unpack(rows)) end
