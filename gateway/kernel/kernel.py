@@ -70,10 +70,12 @@ class Kernel:
     ) -> AdmitOutcome:
         """Decides a join and takes its claims.
 
-        `fingerprint` is that of the join as the caller sent it; `deadline_ms` is by the store's clock; `info` is kept with the leg.
+        `fingerprint` is that of the join as the caller sent it; `info` is kept with the leg. After `deadline_ms` (the store's clock) nothing is
+        taken, and nobody waits for the answer.
         """
         args = _decision_args(join, claims, fingerprint, deadline_ms, lease_ms, connected=connected, info=info)
-        answer = await self._run("admit", join.customer, args, self._decision_timeout_s)
+        left_s = (deadline_ms - self.store_now_ms()) / 1000
+        answer = await self._run("admit", join.customer, args, min(left_s, self._decision_timeout_s))
         return _decision(answer, claims)
 
     async def preview(self, join: Join, claims: Claims, *, fingerprint: str) -> AdmitOutcome:
