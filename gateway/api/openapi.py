@@ -121,62 +121,70 @@ def _decision_paths() -> dict[str, Any]:
     }
 
 
+ONE = "/v1/customers/{customer}"
+FAULTS = (*_CALLER, 422, *_STORE)
+
+
 def _customer_paths() -> dict[str, Any]:
-    one = "/v1/customers/{customer}"
     customer = _path("customer", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": CUSTOMER_ID})
-    connection = _path("connection", {"type": "string", "minLength": 1, "maxLength": 256, "pattern": PRINTABLE})
+    paths = {**_entitlement_paths(), **_report_paths(), **_status_paths()}
+    for path, item in paths.items():
+        if path.startswith(ONE):
+            item["parameters"] = [customer, *item.get("parameters", ())]
+    return paths
+
+
+def _entitlement_paths() -> dict[str, Any]:
     if_match = _header("If-Match", {"type": "string", "pattern": r'^"?[0-9]{1,15}"?$'}, "Version that is replaced.")
     if_none_match = _header("If-None-Match", {"const": "*"}, "Only where there is none yet.")
-    limit = _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000})
-    faults = (*_CALLER, 422, *_STORE)
+    after = _query("after", {"type": "string"}, "Customers with greater ids.")
+    listed = _operation("List customers", _ref("CustomersBody"), FAULTS)
     put = _operation("Install a customer", _ref("Customer"), (*_CALLER, *_BODY, 409, *_STORE), etag=True)
     put["responses"]["201"] = put["responses"]["200"]
-    delete = _operation("Remove a customer", None, (*faults, 404, 409))
-    end = _operation("End a connection as an operator", None, (*faults, 404))
-    overage = _operation("Overage by day and pool", _ref("OverageReport"), (*faults, 404))
-    overage["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
-    day = {"type": "string", "format": "date"}
-    paths: dict[str, Any] = {
-        "/v1/customers": {
-            "get": {
-                **_operation("List customers", _ref("CustomersBody"), faults),
-                "parameters": [limit, _query("after", {"type": "string"}, "Customers with greater ids.")],
-            }
-        },
-        one: {
-            "parameters": [customer],
-            "get": _operation("A customer as in the catalogue", _ref("Customer"), (*faults, 404), etag=True),
+    delete = _operation("Remove a customer", None, (*FAULTS, 404, 409))
+    return {
+        "/v1/customers": {"get": {**listed, "parameters": [_limit(), after]}},
+        ONE: {
+            "get": _operation("A customer as in the catalogue", _ref("Customer"), (*FAULTS, 404), etag=True),
             "put": {**put, "parameters": [if_match, if_none_match], "requestBody": _body("Customer")},
             "delete": {**delete, "parameters": [if_match]},
         },
-        f"{one}/usage": {
-            "parameters": [customer],
-            "get": _operation("Live use and limits", _ref("UsageBody"), (*faults, 404)),
-        },
-        f"{one}/connections": {
-            "parameters": [customer],
-            "get": {
-                **_operation("Live connections", _ref("ConnectionsBody"), (*faults, 404)),
-                "parameters": [limit, _query("cursor", {"type": "string", "pattern": "^[0-9]{1,20}$"})],
-            },
-        },
-        f"{one}/connections/{{connection}}": {"parameters": [customer, connection], "delete": end},
-        f"{one}/overage": {
-            "parameters": [customer],
-            "get": {**overage, "parameters": [_query("from", day), _query("to", day)]},
-        },
     }
-    for verb, summary in (
-        ("suspend", "Refuse joins"),
-        ("resume", "End a suspension"),
-        ("terminate", "Refuse joins for good"),
-    ):
-        operation = _operation(summary, _ref("StatusBody"), (*_CALLER, *_BODY, 404, 409, *_STORE))
-        paths[f"{one}/{verb}"] = {
-            "parameters": [customer],
-            "post": {**operation, "requestBody": _body("StatusRequest")},
+
+
+def _report_paths() -> dict[str, Any]:
+    connection = _path("connection", {"type": "string", "minLength": 1, "maxLength": 256, "pattern": PRINTABLE})
+    connections = _operation("Live connections", _ref("ConnectionsBody"), (*FAULTS, 404))
+    cursor = _query("cursor", {"type": "string", "pattern": "^[0-9]{1,20}$"})
+    overage = _operation("Overage by day and pool", _ref("OverageReport"), (*FAULTS, 404))
+    overage["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    day = {"type": "string", "format": "date"}
+    return {
+        f"{ONE}/usage": {"get": _operation("Live use and limits", _ref("UsageBody"), (*FAULTS, 404))},
+        f"{ONE}/connections": {"get": {**connections, "parameters": [_limit(), cursor]}},
+        f"{ONE}/connections/{{connection}}": {
+            "parameters": [connection],
+            "delete": _operation("End a connection as an operator", None, (*FAULTS, 404)),
+        },
+        f"{ONE}/overage": {"get": {**overage, "parameters": [_query("from", day), _query("to", day)]}},
+    }
+
+
+def _status_paths() -> dict[str, Any]:
+    summaries = {"suspend": "Refuse joins", "resume": "End a suspension", "terminate": "Refuse joins for good"}
+    return {
+        f"{ONE}/{verb}": {
+            "post": {
+                **_operation(summary, _ref("StatusBody"), (*_CALLER, *_BODY, 404, 409, *_STORE)),
+                "requestBody": _body("StatusRequest"),
+            }
         }
-    return paths
+        for verb, summary in summaries.items()
+    }
+
+
+def _limit() -> dict[str, Any]:
+    return _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000})
 
 
 def _health_paths() -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Addresses of people, and names that are nobody's."""
+
+import pytest
+
+from gateway.domain.addresses import domain_of, is_generic, normal_address
+
+
+@pytest.mark.parametrize(
+    ("address", "normal"),
+    [
+        ("Alice@Acme.Example", "alice@acme.example"),
+        ("alice+news@acme.example", "alice@acme.example"),
+        (" alice@acme.example ", "alice@acme.example"),
+        ("+@acme.example", "+@acme.example"),
+        ("alice", "alice"),
+        ("STRASSE@acme.example", "strasse@acme.example"),
+    ],
+)
+def test_addresses_compare_case_folded_and_without_plus_tags(address: str, normal: str) -> None:
+    """The normal form is what is compared and counted."""
+    assert normal == normal_address(address)
+
+
+def test_a_domain_is_what_follows_the_last_at() -> None:
+    """And empty without one."""
+    assert ("acme.example", "") == (domain_of("a@b@Acme.example"), domain_of("alice"))
+
+
+@pytest.mark.parametrize(
+    "local", ["conference", "Room1", "room-12", "admin", "info", "team_3", "user007", "training+x"]
+)
+def test_T2_4_functions_and_rooms_are_generic_with_or_without_digits(local: str) -> None:
+    """Nobody is called that."""
+    assert is_generic(f"{local}@acme.example")
+
+
+@pytest.mark.parametrize("local", ["alice", "roomer", "administratorova", "hosteen", "it.manager", "a1"])
+def test_T2_4_people_are_not_generic(local: str) -> None:
+    """A name that only begins like one."""
+    assert not is_generic(f"{local}@acme.example")
