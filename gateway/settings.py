@@ -3,11 +3,20 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _redis_scheme(url: str) -> str:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("begins with redis://, rediss:// or unix://")
+    return url
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_scheme)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -21,19 +30,13 @@ class Settings(BaseSettings):
     port: Port = 8080
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9090
-    redis_url: str | None = None
+    redis_url: RedisUrl | None = None
     data_dir: Path = Path("gateway-data")
     tokens_file: Path | None = None
     decision_budget_ms: Annotated[int, Field(ge=10, le=10_000)] = 150
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     metrics_customers_max: Annotated[int, Field(ge=0, le=10_000)] = 200
-
-    @model_validator(mode="after")
-    def _redis_url_is_known(self) -> "Settings":
-        if self.redis_url is not None and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("redis_url begins with redis://, rediss:// or unix://")
-        return self
 
     @property
     def tokens(self) -> Path:
