@@ -50,12 +50,13 @@ class RedisServer:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """A real Redis on a unix socket; gone with the session."""
+    """A real Redis on a unix socket; gone with the session. TEST_REDIS_SERVER names another binary than the gateway would take."""
+    binary = os.environ.get("TEST_REDIS_SERVER") or find_server().path
     folder = Path(tempfile.mkdtemp(prefix="gateway-tests-"))
     socket = folder / "redis.sock"
     process = subprocess.Popen(
         [
-            find_server().path, "--port", "0", "--unixsocket", socket, "--dir", folder, "--databases", str(DATABASES),
+            binary, "--port", "0", "--unixsocket", socket, "--dir", folder, "--databases", str(DATABASES),
             "--save", "", "--appendonly", "no", "--logfile", folder / "redis.log",
         ],
         stdout=subprocess.DEVNULL,
