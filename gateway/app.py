@@ -121,7 +121,7 @@ def build_apps(
 async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> AsyncIterator[Gateway]:
     """A gateway that serves as long as the context lasts. Raises EmbeddedRedisError, OSError (a port is taken)."""
     telemetry = Telemetry()
-    tokens = Tokens(settings.tokens)
+    tokens = Tokens(settings.tokens, required=settings.listens_beyond_loopback)
     async with contextlib.AsyncExitStack() as stack:
         embedded = None
         url = settings.redis_url

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.admission import LegInfo
-from gateway.domain.policy import REPORTED_GROUPS, Policy
+from gateway.domain.policy import REPORTED_POOLS, Policy
 from gateway.entitlements import Entitlements
 from gateway.kernel import outcomes
 from gateway.kernel.errors import OutcomeUnknown
@@ -67,13 +67,13 @@ class Reports:
         if (policy.record.version, policy.day) != (snapshot.version, snapshot.day):
             policy = await self._entitlements.load(customer)
         pools: list[PoolUse] = []
-        for group in REPORTED_GROUPS:
+        for pool, group in REPORTED_POOLS.items():
             used, register = snapshot.groups[group]
             limit = policy.limits.get(group)
             if used or register or limit:
                 # After the last term a pool is held at its last commitment, which only the register knows (T1.4).
                 committed = register.committed if register else (limit.committed if limit else None)
-                pools.append(PoolUse(group, used, committed, limit.ceiling if limit else None, register))
+                pools.append(PoolUse(pool, used, committed, limit.ceiling if limit else None, register))
         return Usage(policy, snapshot, tuple(pools))
 
     async def overage(self, customer: str, first: int, last: int) -> list[OverageRow]:
@@ -107,7 +107,7 @@ class Reports:
 
     async def _snapshot(self, customer: str) -> Snapshot:
         for _ in range(ROLLS_MAX):
-            outcome = await self._kernel.snapshot(customer, REPORTED_GROUPS)
+            outcome = await self._kernel.snapshot(customer, tuple(REPORTED_POOLS.values()))
             if not isinstance(outcome, outcomes.DayOver):
                 return outcome
             await self._entitlements.roll(customer, outcome)

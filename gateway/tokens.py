@@ -45,12 +45,16 @@ class TokenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tokens:
-    """The tokens of a file, looked up by their hash; read again when the file changes."""
+    """The tokens of a file, looked up by their hash; read again when the file changes.
 
-    def __init__(self, path: Path | None) -> None:
+    `required`: whether callers need one. Once there was a token they do, also when the last one is revoked.
+    """
+
+    def __init__(self, path: Path | None, *, required: bool = False) -> None:
         self._path = path
         self._stamp = 0
         self._by_hash: dict[str, Token] = {}
+        self.required = required
         self.refresh()
 
     def __len__(self) -> int:
@@ -64,6 +68,7 @@ class Tokens:
         if stamp != self._stamp:
             self._by_hash = {token.sha256: token for token in read(self._path).tokens}
             self._stamp = stamp
+            self.required = self.required or bool(self._by_hash)
 
     def find(self, secret: str) -> Token | None:
         """The token with that secret."""
@@ -72,7 +77,7 @@ class Tokens:
 
 def hashed(secret: str) -> str:
     """The form in which a secret is kept."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read(path: Path) -> TokenFile:

@@ -122,7 +122,7 @@ def pool_body(use: PoolUse) -> PoolBody:
     """Use of a pool as it travels."""
     register = use.register
     return PoolBody(
-        pool=use.pool.partition(":")[0] if use.pool != "hosts:teams" else "teams_hosts",
+        pool=use.pool,
         used=use.used,
         committed=_given(use.committed),
         ceiling=_given(use.ceiling),

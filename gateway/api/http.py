@@ -18,6 +18,7 @@ LARGE_BODY_BYTES_MAX = 1024 * 1024
 BODY_TIMEOUT_S = 5.0
 """aiohttp bounds the time of headers, by the keep-alive time, but not that of a body."""
 
+REALM = 'Bearer realm="gateway"'
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 TOKENS = web.AppKey("TOKENS", Tokens)
@@ -59,16 +60,19 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def caller(request: web.Request, scope: Scope) -> Token:
-    """The token of the request, if it allows the scope. Raises Problem."""
+    """The token of the request, if it allows the scope (RFC 6750). Raises Problem."""
     tokens = request.app[TOKENS]
-    if not len(tokens):
+    if not tokens.required:
         return LOOPBACK_OWNER
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
-    token = tokens.find(secret.strip()) if kind.lower() == "bearer" else None
+    if kind.lower() != "bearer":
+        raise Problem("unauthorized", headers={"WWW-Authenticate": REALM})
+    token = tokens.find(secret.strip())
     if token is None:
-        raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="gateway"'})
+        raise Problem("unauthorized", headers={"WWW-Authenticate": f'{REALM}, error="invalid_token"'})
     if not token.allows(scope):
-        raise Problem("forbidden", f"The token lacks the scope {scope}.")
+        challenge = f'{REALM}, error="insufficient_scope", scope="{scope}"'
+        raise Problem("forbidden", f"The token lacks the scope {scope}.", headers={"WWW-Authenticate": challenge})
     return token
 
 

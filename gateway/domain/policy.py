@@ -36,8 +36,14 @@ POOLS: dict[Service, tuple[str, Reason]] = {
 TEAMS_ENDPOINTS = frozenset({Endpoint.H323, Endpoint.SIP})
 """Room systems, the only ones that the Teams gateway brings in (T7.1)."""
 
-REPORTED_GROUPS = ("ports", "teams_ports", "hosts:meeting", "hosts:teams", "events:event")
-"""Groups that count for a whole customer, in the order in which reports show them."""
+REPORTED_POOLS = {
+    "ports": "ports",
+    "teams_ports": "teams_ports",
+    "hosts": "hosts:meeting",
+    "teams_hosts": "hosts:teams",
+    "events": "events:event",
+}
+"""Groups that count for a whole customer, by the names under which reports show them, in their order."""
 
 _UNBOUNDED = Limit()
 

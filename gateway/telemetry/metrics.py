@@ -19,6 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from gateway.api.http import caller, query_of
+from gateway.api.problems import Problem
 from gateway.events import (
     CustomerChanged,
     Decided,
@@ -201,8 +202,10 @@ def routes(metrics: Metrics, customers: CustomerMetrics) -> list[web.RouteDef]:
 
     async def scrape(request: web.Request) -> web.Response:
         """All metrics, in the format that the scraper asks for."""
-        caller(request, "read")
+        token = caller(request, "read")
         query_of(request)
+        if token.customers:
+            raise Problem("forbidden", "The metrics show all customers; the token is bound to some.")
         with contextlib.suppress(StoreError):  # without a store the other metrics matter most; gateway_store_up says so
             await customers.refresh()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
