@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,7 +99,7 @@ async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int,
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     console = Console()
-    console.print(_where(gateway, seconds))
+    console.print(_where(gateway, seconds), soft_wrap=True, highlight=False, markup=False)
     play = asyncio.create_task(quarter.play(servers, quarter.quarter(seed), duration_s=seconds))
     ended = asyncio.create_task(stop.wait())
     display = Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext()
@@ -131,7 +132,7 @@ def _where(gateway: "Gateway", seconds: int) -> str:
         """'{"customer":"acme","connection":"me-1","service":"meeting","meeting":"mine","endpoint":"web","role":"host"}'\n"""
         f"  free it      curl -s {gateway.url}/v1/release -d "
         """'{"customer":"acme","connection":"me-1"}'\n"""
-        f"  look at it   gateway usage acme --admin-url {gateway.admin_url}\n"
+        f"  look at it   {sys.argv[0]} usage acme --admin-url {gateway.admin_url}\n"
         f"  metrics      {gateway.admin_url}/metrics      API  {gateway.admin_url}/openapi.json\n"
     )
 
@@ -176,6 +177,12 @@ async def _shown(gateway: "Gateway", servers: "MediaServers") -> "RenderableType
         table(["customer", "service", "endpoint", "decision", "reason"], recent, "Last decisions"),
         _line(servers),
     )
+
+
+def _reason(entry: dict[str, Any]) -> str:
+    if "would_deny" in entry:
+        return f"shadow: {entry['would_deny']}"
+    return f"{entry['reason']}, overage" if entry.get("overage") else str(entry["reason"])
 
 
 def _line(servers: "MediaServers") -> str:
