@@ -168,7 +168,7 @@ async def _shown(gateway: "Gateway", servers: "MediaServers") -> "RenderableType
             entry["service"],
             entry["endpoint"],
             entry["decision"],
-            entry.get("would_deny") or entry["reason"],
+            _reason(entry),
         ]
         for entry in servers.recent
     ]
