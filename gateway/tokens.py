@@ -6,6 +6,7 @@ A fast hash is right here: a token is 256 bits of randomness, which nobody guess
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,9 +95,9 @@ def create(
     token = Token(secrets.token_hex(4), hashed(secret), tuple(scopes), tuple(customers), node, now)
     tokens = TokenFile((*read(path).tokens, token))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # A new file, so that it is its owner's alone whatever was there before.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(tokens), indent=2))
-    temporary.replace(path)
+    Path(temporary).replace(path)
     return token, secret

@@ -1,29 +1,18 @@
 """Reading a catalogue: customers with their subscriptions, validated whole, every fault named."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from gateway.domain.customer import SUBSCRIPTIONS_MAX, CustomerBase, Fault
+from gateway.domain.documents import DocumentError, read_document
 from gateway.domain.plans import AnySubscription
 from gateway.domain.plans.concurrent_connections import ConcurrentConnections, disagreements
 
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
 CUSTOMERS_MAX = 100_000
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # libyaml is an optional part of PyYAML
-    """A safe loader that leaves dates as text, so that a wrong one is a fault with a path."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
 
 
 class Customer(CustomerBase):
@@ -52,7 +41,10 @@ def parse_catalogue(text: bytes | str) -> list[Customer]:
     """
     if len(text) > FILE_BYTES_MAX:
         raise CatalogueInvalid([Fault("$", f"is larger than {FILE_BYTES_MAX} bytes")])
-    document = _load(text)
+    try:
+        document = read_document(text)
+    except DocumentError as error:
+        raise CatalogueInvalid([Fault("$", str(error))]) from None
     if not isinstance(document, dict) or not isinstance(document.get("customers"), list):
         raise CatalogueInvalid([Fault("$", "needs a list `customers`")])
     faults = [Fault(f"$.{name}", "is not a known field") for name in document if name != "customers"]
@@ -93,20 +85,6 @@ def parse_customer(data: object, path: str = "$") -> Customer:
     return customer
 
 
-def _load(text: bytes | str) -> object:
-    try:
-        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-    except UnicodeDecodeError:
-        raise CatalogueInvalid([Fault("$", "is not UTF-8 text")]) from None
-    try:
-        # JSON is read as JSON: it is a hundred times faster, and repeats of a field are rarer.
-        if decoded.lstrip().startswith("{"):
-            return json.loads(decoded)
-        return yaml.load(decoded, Loader=_Loader)  # noqa: S506 - a safe loader
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise CatalogueInvalid([Fault("$", f"is neither YAML nor JSON: {error}")]) from None
-
-
 def _faults(customer: Customer, path: str) -> Iterator[Fault]:
     seen: dict[str, int] = {}
     for position, subscription in enumerate(customer.subscriptions):
@@ -129,6 +107,8 @@ def _shape_fault(path: str, detail: Any) -> Fault:
     loc = list(detail["loc"])
     if len(loc) > 2 and loc[0] == "subscriptions":
         del loc[2]  # the discriminator's value, which is no part of the document
+    if loc and loc[-1] == "[key]":
+        loc[-2:] = ["?"]  # a name that may not be one is not repeated: it may be a telephone number (T21.1)
     for part in loc:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     message = detail["msg"].removeprefix("Value error, ")

@@ -5,6 +5,7 @@ rules of each plan (`Subscription.faults`) run on every customer whose shape is 
 """
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -38,7 +39,7 @@ def _civil_date(value: object) -> object:
     """Let pass a date or `YYYY-MM-DD` only: pydantic alone would also read numbers and times as dates."""
     if isinstance(value, str):
         try:
-            return dt.date.fromisoformat(value) if len(value) == 10 else ""
+            return dt.date.fromisoformat(value) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else ""
         except ValueError:
             return ""
     return value if isinstance(value, dt.date) and not isinstance(value, dt.datetime) else ""
@@ -56,7 +57,7 @@ Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-
 class Model(BaseModel):
     """A frozen value that refuses unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, regex_engine="python-re")
+    model_config = ConfigDict(extra="forbid", frozen=True, regex_engine="python-re")
 
 
 class Term(Model):
