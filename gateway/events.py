@@ -1,13 +1,13 @@
 """What the core tells to whoever listens: telemetry today. The core knows no metric and no log."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.domain.join import Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """A join was decided. `operation` is `admit` or `preview`."""
 
     operation: str
@@ -15,8 +15,7 @@ class Decided:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class LegReleased:
+class LegReleased(msgspec.Struct, frozen=True):
     """A leg gave back its seat, or none was found (`found` is false)."""
 
     customer: str
@@ -26,8 +25,7 @@ class LegReleased:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFailed:
+class StoreFailed(msgspec.Struct, frozen=True):
     """The store gave no answer to an operation. `unknown`: it may have been executed all the same."""
 
     operation: str
@@ -35,30 +33,26 @@ class StoreFailed:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoreConnected:
+class StoreConnected(msgspec.Struct, frozen=True):
     """The connection to the store is ready."""
 
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoreLost:
+class StoreLost(msgspec.Struct, frozen=True):
     """The connection to the store was lost, or could not be made."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoreAnswered:
+class StoreAnswered(msgspec.Struct, frozen=True):
     """The store answered a script after that time."""
 
     operation: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerChanged:
+class CustomerChanged(msgspec.Struct, frozen=True):
     """Entitlements or status of a customer were replaced."""
 
     customer: str

@@ -3,6 +3,7 @@
 Addresses compare case-folded, with plus-tags removed; domains compare exactly (terms: "words").
 """
 
+import functools
 import re
 
 
@@ -14,6 +15,7 @@ GENERIC_LOCAL_PARTS = frozenset({
 """Local parts that name a function or a room instead of an individual (T2.4)."""
 
 
+@functools.lru_cache(maxsize=16384)
 def normal_address(address: str) -> str:
     """The form in which addresses are compared: case-folded, without a plus-tag."""
     folded = address.strip().casefold()

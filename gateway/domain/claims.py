@@ -10,14 +10,13 @@ Policy compiles a join to claims; the kernel evaluates them in one step and know
   entitlements, so that a gateway with an old copy never denies from it.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.domain.join import Service
 from gateway.domain.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(msgspec.Struct, frozen=True):
     """A counter that the leg may take. `ceiling` refuses beyond it; `committed` only marks overage. None: no such bound."""
 
     group: str
@@ -34,16 +33,14 @@ class Count:
         return level_of(self.group)
 
 
-@dataclass(frozen=True, slots=True)
-class Require:
+class Require(msgspec.Struct, frozen=True):
     """The group must be live, else the join is denied for the reason."""
 
     group: str
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Deny:
+class Deny(msgspec.Struct, frozen=True):
     """The join is denied for the reason."""
 
     reason: Reason
@@ -52,8 +49,7 @@ class Deny:
 Check = Count | Require | Deny
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(msgspec.Struct, frozen=True):
     """Facts fixed by the leg that makes a group live, until it empties: who owns the meeting, which department holds it.
 
     Claims are valid only for these facts. Where the group is live with others, the kernel answers with those, and policy compiles again.
@@ -75,8 +71,7 @@ class Binding:
         return host or None, department or None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the kernel needs to decide a join, valid for one version of the entitlements and one day."""
 
     version: int
@@ -93,9 +88,9 @@ class Claims:
         assert len(groups) == len(set(groups)), f"a group occurs once in a join: {groups}"
 
 
-def group_name(level: str, service: Service | None = None, member: str | None = None) -> str:
-    """The name of a group: `level`, `level:service` or `level:service:member`; the member, which may hold colons, comes last."""
-    return ":".join([part for part in (level, service, member) if part is not None])
+def group_name(level: str, service: Service, member: str | None = None) -> str:
+    """The name of a group: `level:service` or `level:service:member`; the member, which may hold colons, comes last."""
+    return f"{level}:{service.value}" if member is None else f"{level}:{service.value}:{member}"
 
 
 def level_of(group: str) -> str:

@@ -2,7 +2,8 @@
 
 import enum
 import hashlib
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gateway.domain.reasons import Reason
 
@@ -44,8 +45,7 @@ ROLES: dict[Service, tuple[Role, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Join:
+class Join(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint leg that asks to enter a meeting.
 
     `connection` is the caller's id of the leg and the idempotency key; its scope is the customer. `host` is the owner of the meeting, not who
@@ -78,8 +78,7 @@ class Join:
         return hashlib.blake2b(text.encode(), digest_size=9).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class LimitUse:
+class LimitUse(msgspec.Struct, frozen=True):
     """One limit that governed a decision: `used` counts this connection; None where there is no such bound."""
 
     limit: str
@@ -88,16 +87,14 @@ class LimitUse:
     ceiling: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """How long a leg is counted without a further sign of life; `provisional` until it is confirmed as connected."""
 
     provisional: bool
     expires_in_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a join. A denial is a value, not an error."""
 
     admitted: bool
@@ -112,5 +109,5 @@ class Decision:
     lease: Lease | None = None
     would_deny: Reason | None = None
     busy_meeting: str | None = None
-    meeting_host: str | None = field(default=None)
+    meeting_host: str | None = None
     """The meeting's owner, where the caller named a different one, which was ignored (terms: "host")."""

@@ -12,8 +12,10 @@ Policy is pure: the same record, day and join give the same claims on every gate
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from gateway.domain.addresses import normal_address
 from gateway.domain.catalogue import Customer
@@ -132,7 +134,7 @@ class Policy:
 def bound(join: Join, value: str) -> Join:
     """The join with the facts that its meeting was bound to when it went live."""
     host, department = Binding.parse(value)
-    return replace(join, host=host, department=department)
+    return msgspec.structs.replace(join, host=host, department=department)
 
 
 def commitments(customer: Customer | None, day: int) -> dict[str, int]:

@@ -6,7 +6,6 @@ a `StoreError` knows from its class whether the operation may have happened.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -180,7 +179,8 @@ class Kernel:
             return int(following), []
         scores = await self._store.command("ZMSCORE", leases_key, *[leg.connection for leg in found])
         return int(following), [
-            replace(leg, expires_ms=int(score) if score else None) for leg, score in zip(found, scores, strict=True)
+            msgspec.structs.replace(leg, expires_ms=int(score) if score else None)
+            for leg, score in zip(found, scores, strict=True)
         ]
 
     async def dump(self, customer: str, legs_max: int) -> list[Any]:

@@ -1,13 +1,13 @@
 """What the kernel answers, as values. Times are the store's, in Unix milliseconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.domain.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """All claims were taken. `counts` holds, per group of the join, its use with this leg."""
 
     now_ms: int
@@ -15,8 +15,7 @@ class Admitted:
     counts: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Shadowed:
+class Shadowed(msgspec.Struct, frozen=True):
     """A check failed, and shadow mode let the leg in all the same; nothing was taken."""
 
     now_ms: int
@@ -24,8 +23,7 @@ class Shadowed:
     use: int
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(msgspec.Struct, frozen=True):
     """A check failed; nothing was taken. `check` is its position; `use` the count that stood against it; `child` who holds the group."""
 
     now_ms: int
@@ -35,8 +33,7 @@ class Denied:
     child: str
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(msgspec.Struct, frozen=True):
     """The connection is known with the same fingerprint: its first decision, and the figures of now."""
 
     now_ms: int
@@ -49,29 +46,25 @@ class Replayed:
     counts: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """The connection is known with another fingerprint."""
 
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyReleased:
+class AlreadyReleased(msgspec.Struct, frozen=True):
     """A tombstone stands under the connection's id."""
 
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(msgspec.Struct, frozen=True):
     """The deadline had passed when the store came to it; nothing was done."""
 
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(msgspec.Struct, frozen=True):
     """The claims were compiled from another version, or for another day, than hold now."""
 
     now_ms: int
@@ -79,8 +72,7 @@ class Stale:
     day: int
 
 
-@dataclass(frozen=True, slots=True)
-class DayOver:
+class DayOver(msgspec.Struct, frozen=True):
     """The open day of the customer's registers is over; they must be rolled first."""
 
     now_ms: int
@@ -88,16 +80,14 @@ class DayOver:
     day: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """The meeting is live with other facts than the claims were compiled for."""
 
     now_ms: int
     binding: str
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(msgspec.Struct, frozen=True):
     """The leg gave back what it took. `connected_ms` is None where it was never connected."""
 
     now_ms: int
@@ -105,32 +95,28 @@ class Released:
     connected_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class NotReleased:
+class NotReleased(msgspec.Struct, frozen=True):
     """No such leg (which leaves a tombstone), or one that another node owns."""
 
     now_ms: int
     foreign: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(msgspec.Struct, frozen=True):
     """The entitlements were replaced."""
 
     now_ms: int
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class VersionConflict:
+class VersionConflict(msgspec.Struct, frozen=True):
     """The entitlements are not of the version that was to be replaced."""
 
     now_ms: int
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entitlements:
+class Entitlements(msgspec.Struct, frozen=True):
     """What is installed; version 0 where nothing ever was. `day` is the one that the registers stand at."""
 
     now_ms: int
@@ -139,8 +125,7 @@ class Entitlements:
     document: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(msgspec.Struct, frozen=True):
     """Greatest use of a metered group in a day, and the greatest above the commitment of its moment (T4.3)."""
 
     committed: int
@@ -155,8 +140,7 @@ class Register:
         return Register(*[int(part) for part in packed.split()]) if packed else None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """Use of a customer at one moment. `groups` holds count and register; tallies count denials since the customer was installed."""
 
     now_ms: int
@@ -169,8 +153,7 @@ class Snapshot:
     would_deny: Mapping[Reason, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(msgspec.Struct, frozen=True):
     """A live leg as it is stored. `groups` are the first groups of its chains; `info` is the gateway's own description."""
 
     connection: str

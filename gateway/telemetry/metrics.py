@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -41,11 +42,15 @@ FRESH_S = 1.0
 """Two scrapes within this time share one read of the store."""
 
 
+M = TypeVar("M", Counter, Histogram)
+
+
 class Metrics:
     """All metrics of a gateway, on a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -94,15 +99,15 @@ class Metrics:
     def listen(self, event: Event) -> None:
         """Counts an event."""
         match event:
-            case StoreAnswered():
-                self._store_seconds.labels(event.operation).observe(event.seconds)
-            case Decided(operation=operation, decision=decision):
+            case StoreAnswered(operation=operation, seconds=seconds):
+                self._child(self._store_seconds, operation).observe(seconds)
+            case Decided(operation=operation, decision=decision, seconds=seconds):
                 join = decision.join
                 verdict = "admit" if decision.admitted else "deny"
-                self._decisions.labels(operation, join.service, join.endpoint, verdict, decision.reason).inc()
-                self._decision_seconds.labels(operation).observe(event.seconds)
+                self._child(self._decisions, operation, join.service, join.endpoint, verdict, decision.reason).inc()
+                self._child(self._decision_seconds, operation).observe(seconds)
                 if decision.overage and operation == "admit":
-                    self._overage.labels(join.service).inc()
+                    self._child(self._overage, join.service).inc()
             case LegReleased():
                 cause = event.cause if event.cause in {"released", "operator"} else "other"
                 self._releases.labels(str(event.found).lower(), cause).inc()
@@ -115,6 +120,14 @@ class Metrics:
                 self._store_up.set(0)
             case CustomerChanged():
                 self._changes.labels(event.change).inc()
+
+    def _child(self, metric: M, *labels: str) -> M:
+        """The series of a metric with these labels. Kept at hand: looking one up costs more than counting."""
+        key = (metric, labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
 
 
 class CustomerMetrics(Collector):
