@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.admission import Admission
 from gateway.api import bodies, wire
 from gateway.api.http import LARGE_BODY_BYTES_MAX, body_of, caller, json_response, query_of
-from gateway.api.problems import ErrorDetail, Problem, invalid, invalid_catalogue
+from gateway.api.problems import ErrorDetail, Problem, decoded, invalid, invalid_catalogue
 from gateway.domain.catalogue import CatalogueInvalid, parse_customer
 from gateway.domain.customer import CUSTOMER_ID, PRINTABLE
 from gateway.domain.days import PACIFIC
@@ -42,7 +42,7 @@ def routes() -> list[web.RouteDef]:
         web.delete(one, delete_customer),
         web.get(f"{one}/usage", usage),
         web.get(f"{one}/connections", connections),
-        web.delete(f"{one}/connections/{{connection}}", end_connection),
+        web.delete(f"{one}/connections/{{connection:[^/]+}}", end_connection),
         web.get(f"{one}/overage", overage),
         web.post(f"{one}/suspend", suspend),
         web.post(f"{one}/resume", resume),
@@ -81,7 +81,10 @@ async def put_customer(request: web.Request) -> web.Response:
     customer, token = _addressed(request, "admin")
     query_of(request)
     expected = _expected(request)
-    data = msgspec.json.decode(await body_of(request, LARGE_BODY_BYTES_MAX))
+    new = "If-None-Match" in request.headers
+    if new and request.headers["If-None-Match"].strip() != "*":
+        raise invalid("If-None-Match", "is only ever *")
+    data = decoded(msgspec.json.decode, await body_of(request, LARGE_BODY_BYTES_MAX))
     if isinstance(data, dict):
         data.setdefault("id", customer)
     try:
@@ -92,10 +95,16 @@ async def put_customer(request: web.Request) -> web.Response:
         raise invalid("$.id", "is not the customer of the URL")
     entitlements = request.app[ENTITLEMENTS]
     before = await entitlements.load(customer)
-    if request.headers.get("If-None-Match") == "*":
+    if new:
         if before.record.customer is not None:
             raise Problem("conflict", "The customer exists already.")
         expected = before.record.version
+    elif (
+        "If-Match" in request.headers and before.record.customer is None
+    ):  # RFC 9110: nothing matches what is not there
+        raise Problem(
+            "conflict", "There is no such customer.", [ErrorDetail("If-Match", "is given, and there is none")]
+        )
     try:
         version = await entitlements.replace(parsed, expected=expected, by=token.id)
     except VersionMismatch as error:
@@ -189,7 +198,7 @@ async def terminate(request: web.Request) -> web.Response:
 async def _set_status(request: web.Request, status: Status) -> web.Response:
     customer, token = _addressed(request, "admin")
     query_of(request)
-    asked = msgspec.json.decode(await body_of(request) or b"{}", type=wire.StatusRequest)
+    asked = wire.decode_status(await body_of(request))
     if status != "active" and asked.reason is None:
         raise invalid("$.reason", "is required")
     if status == "active" and asked.drop_live:
@@ -241,7 +250,7 @@ def _expected(request: web.Request) -> int | None:
     text = request.headers.get("If-Match", "*").strip()
     if text == "*":
         return None
-    found = re.fullmatch(r'"?(\d{1,15})"?', text)
+    found = re.fullmatch(r'"?([0-9]{1,15})"?', text)
     if not found:
         raise invalid("If-Match", "is no version of the entitlements")
     return int(found[1])

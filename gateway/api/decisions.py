@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from gateway.admission import Admission, ConnectionConflict
@@ -54,13 +53,15 @@ async def batch(request: web.Request) -> web.Response:
     token = caller(request, "admit")
     query_of(request)
     body = await body_of(request, LARGE_BODY_BYTES_MAX)
-    operations = msgspec.json.decode(body, type=wire.BatchRequest).operations
+    operations = wire.decode_batch(body).operations
     results: list[Any] = [None] * len(operations)
     lanes: dict[object, list[tuple[int, wire.Operation]]] = defaultdict(list)
     for position, raw in enumerate(operations):
         try:
             operation = wire.decode_operation(raw, f"$.operations[{position}]")
         except Problem as problem:
+            if problem.status == 400:
+                raise  # what is not JSON makes the whole body none
             results[position] = problem.body
         else:
             lanes[operation.customer, operation.connection].append((position, operation))
@@ -101,6 +102,8 @@ async def _decide(
 
 async def _release(admission: Admission, token: Token, asked: wire.ReleaseRequest, root: str) -> wire.ReleaseResult:
     wire.check_connection(asked.connection, root)
+    if asked.cause == "operator":
+        raise invalid(f"{root}.cause", "is for operators, who end connections through the admin listener")
     bound_to(token, asked.customer, asked.node)
     outcome = await admission.release(
         asked.customer, asked.connection, node=asked.node or "", cause=asked.cause or "released"

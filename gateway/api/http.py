@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from gateway.api.problems import Problem, from_validation, invalid, store_unavailable
+from gateway.domain.customer import shown
 from gateway.domain.reasons import ADVICE, Reason
 from gateway.kernel.errors import StoreError
 from gateway.tokens import Scope, Token, Tokens
@@ -54,6 +55,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if error.status < 400:
             raise
         return Problem("malformed", error.reason).response()
+    except ConnectionResetError:
+        return Problem("malformed", "The caller broke off.").response()  # nobody reads this
     except Exception:  # noqa: BLE001 - logged with its trace; a caller gets a problem whatever happens
         _log.exception("request.failed", method=request.method, path=request.path)
         return Problem("internal", "This is a fault of the gateway; it was logged.").response()
@@ -88,6 +91,8 @@ async def body_of(request: web.Request, limit: int = BODY_BYTES_MAX) -> bytes:
     """The body, within a bound of size and of time. Raises Problem."""
     if request.content_length is not None and request.content_length > limit:
         raise Problem("too-large", f"At most {limit} bytes are taken here.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem("malformed", "No content encoding is taken here.")
     if request.content.is_eof():
         body = await request.read()
     else:
@@ -108,11 +113,10 @@ def query_of(request: web.Request, known: tuple[str, ...] = ()) -> dict[str, str
     found: dict[str, str] = {}
     for name, value in request.query.items():
         if name not in known or name in found:
-            shown = name if name.isprintable() and len(name) <= 64 else "?"
             problem = (
                 "is given twice" if name in found else f"is not a known parameter; known: {', '.join(known) or 'none'}"
             )
-            raise invalid(shown, problem)
+            raise invalid(shown(name), problem)
         found[name] = value
     return found
 

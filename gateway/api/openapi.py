@@ -155,7 +155,7 @@ def _entitlement_paths() -> dict[str, Any]:
 def _report_paths() -> dict[str, Any]:
     connection = _path("connection", {"type": "string", "minLength": 1, "maxLength": 256, "pattern": PRINTABLE})
     connections = _operation("Live connections", _ref("ConnectionsBody"), (*FAULTS, 404))
-    cursor = _query("cursor", {"type": "string", "pattern": "^[0-9]{1,20}$"})
+    cursor = _query("cursor", {"type": "string", "pattern": "^[0-9]{1,19}$"})
     overage = _operation("Overage by day and pool", _ref("OverageReport"), (*FAULTS, 404))
     overage["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
     day = {"type": "string", "format": "date"}
@@ -170,13 +170,21 @@ def _report_paths() -> dict[str, Any]:
     }
 
 
+_REASON_GIVEN: dict[str, Any] = {"required": ["reason"], "properties": {"reason": {"type": "string"}}}
+_STATUS_RULES = {
+    "suspend": _REASON_GIVEN,
+    "resume": {"properties": {"drop_live": {"const": False}}},
+    "terminate": _REASON_GIVEN,
+}
+
+
 def _status_paths() -> dict[str, Any]:
     summaries = {"suspend": "Refuse joins", "resume": "End a suspension", "terminate": "Refuse joins for good"}
     return {
         f"{ONE}/{verb}": {
             "post": {
                 **_operation(summary, _ref("StatusBody"), (*_CALLER, *_BODY, 404, 409, *_STORE)),
-                "requestBody": _body("StatusRequest"),
+                "requestBody": _body("StatusRequest", _STATUS_RULES[verb], required=verb != "resume"),
             }
         }
         for verb, summary in summaries.items()
@@ -222,8 +230,9 @@ def _content(schema: dict[str, Any], description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _body(name: str) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": _ref(name)}}}
+def _body(name: str, rules: dict[str, Any] | None = None, *, required: bool = True) -> dict[str, Any]:
+    schema = {"allOf": [_ref(name), rules]} if rules else _ref(name)
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
 
 
 def _ref(name: str) -> dict[str, Any]:

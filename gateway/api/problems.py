@@ -1,16 +1,19 @@
 """Faults as RFC 9457 problem details. A denial is no fault: it is an answer."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from gateway.domain.customer import Fault
+from gateway.domain.customer import Fault, shown
 
 
 CONTENT_TYPE = "application/problem+json"
+FAULTS_SHOWN_MAX = 100
+
+T = TypeVar("T")
 
 
 class ErrorDetail(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -82,9 +85,24 @@ def invalid(path: str, message: str) -> Problem:
 
 def invalid_catalogue(faults: Iterable[Fault]) -> Problem:
     """A customer that is refused, with all its faults."""
-    return Problem(
-        "invalid", "The customer is refused whole.", [ErrorDetail(f.path, f.message, f.rule) for f in faults]
+    found = list(faults)
+    more = (
+        f" {len(found)} faults, of which the first {FAULTS_SHOWN_MAX} are shown."
+        if len(found) > FAULTS_SHOWN_MAX
+        else ""
     )
+    errors = [ErrorDetail(fault.path, fault.message, fault.rule) for fault in found[:FAULTS_SHOWN_MAX]]
+    return Problem("invalid", f"The customer is refused whole.{more}", errors)
+
+
+def decoded(decode: Callable[[Any], T], body: Any) -> T:
+    """The body, decoded. Raises msgspec.DecodeError, msgspec.ValidationError, Problem (what msgspec tells by other errors)."""
+    try:
+        return decode(body)
+    except UnicodeDecodeError:
+        raise Problem("malformed", "The body is not JSON: it is no UTF-8 text.") from None
+    except RecursionError:
+        raise Problem("malformed", "The body is nested too deeply.") from None
 
 
 def store_unavailable(retry_after_s: int, detail: str) -> Problem:
@@ -105,13 +123,12 @@ def from_validation(error: msgspec.ValidationError, root: str = "$") -> Problem:
     text = str(error)
     for pattern, message in ((_UNKNOWN_FIELD, "is not a known field"), (_MISSING_FIELD, "is required")):
         if found := pattern.match(text):
-            name = found["name"] if found["name"].isprintable() and len(found["name"]) <= 64 else "?"
-            return invalid(f"{_below(root, found['path'])}.{name}", message)
+            return invalid(f"{_below(root, found['path'])}.{shown(found['name'])}", message)
     found = _AT_PATH.match(text)
     message, path = (found["message"], _below(root, found["path"])) if found else (text, root)
     if message.startswith("Expected `str` matching regex"):
         message = "has characters that are not allowed here, or looks like a telephone number"
-    elif message.startswith("Invalid enum value"):
+    elif message.startswith(("Invalid enum value", "Invalid value")):
         message = "is not one of the known values"
     elif message.startswith("Expected "):
         message = message[0].lower() + message[1:]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.api.problems import from_validation, invalid
+from gateway.api.problems import decoded, from_validation, invalid
 from gateway.domain.customer import CUSTOMER_ID, PRINTABLE
 from gateway.domain.days import instant
 from gateway.domain.join import ROLES, Decision, Endpoint, Join, Role, Service
@@ -155,23 +155,35 @@ class BatchResult(Struct, frozen=True):
 
 _JOIN = msgspec.json.Decoder(JoinRequest)
 _RELEASE = msgspec.json.Decoder(ReleaseRequest)
+_BATCH = msgspec.json.Decoder(BatchRequest)
+_STATUS = msgspec.json.Decoder(StatusRequest)
 _OPERATION: msgspec.json.Decoder[Operation] = msgspec.json.Decoder(Operation)
 
 
 def decode_join(body: bytes) -> JoinRequest:
     """A join as it was sent. Raises msgspec.DecodeError (not JSON), msgspec.ValidationError."""
-    return _JOIN.decode(body)
+    return decoded(_JOIN.decode, body)
 
 
 def decode_release(body: bytes) -> ReleaseRequest:
     """A release as it was sent. Raises as `decode_join`."""
-    return _RELEASE.decode(body)
+    return decoded(_RELEASE.decode, body)
+
+
+def decode_batch(body: bytes) -> BatchRequest:
+    """A batch as it was sent; its operations are not looked into. Raises as `decode_join`."""
+    return decoded(_BATCH.decode, body)
+
+
+def decode_status(body: bytes) -> StatusRequest:
+    """A change of status as it was sent; nothing is taken for `{}`. Raises as `decode_join`."""
+    return decoded(_STATUS.decode, body or b"{}")
 
 
 def decode_operation(raw: msgspec.Raw, path: str) -> Operation:
     """One operation of a batch, which stands at `path`. Raises Problem."""
     try:
-        return _OPERATION.decode(raw)
+        return decoded(_OPERATION.decode, raw)
     except msgspec.ValidationError as error:
         raise from_validation(error, path) from None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from gateway.domain.customer import SUBSCRIPTIONS_MAX, CustomerBase, Fault
+from gateway.domain.customer import SUBSCRIPTIONS_MAX, CustomerBase, Fault, shown
 from gateway.domain.documents import DocumentError, read_document
 from gateway.domain.plans import AnySubscription
 from gateway.domain.plans.concurrent_connections import ConcurrentConnections, disagreements
@@ -47,7 +47,7 @@ def parse_catalogue(text: bytes | str) -> list[Customer]:
         raise CatalogueInvalid([Fault("$", str(error))]) from None
     if not isinstance(document, dict) or not isinstance(document.get("customers"), list):
         raise CatalogueInvalid([Fault("$", "needs a list `customers`")])
-    faults = [Fault(f"$.{name}", "is not a known field") for name in document if name != "customers"]
+    faults = [Fault(f"$.{shown(str(name))}", "is not a known field") for name in document if name != "customers"]
     entries = document["customers"]
     if len(entries) > CUSTOMERS_MAX:
         raise CatalogueInvalid([Fault("$.customers", f"has more than {CUSTOMERS_MAX} entries")])
@@ -108,9 +108,9 @@ def _shape_fault(path: str, detail: Any) -> Fault:
     if len(loc) > 2 and loc[0] == "subscriptions":
         del loc[2]  # the discriminator's value, which is no part of the document
     if loc and loc[-1] == "[key]":
-        loc[-2:] = ["?"]  # a name that may not be one is not repeated: it may be a telephone number (T21.1)
+        del loc[-1]  # pydantic's mark for the name itself, which stands before it
     for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+        path += f"[{part}]" if isinstance(part, int) else f".{shown(part)}"
     message = detail["msg"].removeprefix("Value error, ")
     match detail["type"]:
         case "extra_forbidden":

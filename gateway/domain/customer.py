@@ -15,11 +15,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, m
 from gateway.domain.join import Service
 
 
-PRINTABLE = r"^(?!tel:)(?!\+[0-9]{8,15}$)[^\u0000-\u001f\u007f-\u009f]+$(?!\n)"
+PRINTABLE = r"^(?![Tt][Ee][Ll]:)(?!\+[0-9]{8,15}$)[^\u0000-\u001f\u007f-\u009f]+$(?!\n)"
 """Ids hold no control characters and do not look like a telephone number (T21.1). `(?!\\n)`: Python's `$` would let one newline pass."""
 
 CUSTOMER_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
 """Customer ids stand in URLs and in the store's keys."""
+
+SHOWN_NAME_MAX, SHOWN_DIGITS_MAX = 64, 7
 
 QUANTITY_MAX = 10_000_000
 HOSTS_MAX = 100_000
@@ -33,6 +35,12 @@ class Fault:
     path: str
     message: str
     rule: str | None = None
+
+
+def shown(name: str) -> str:
+    """The name of a field as a fault may show it: `?` where it is endless, no text, or could be a telephone number (T21.1)."""
+    digits = sum(character.isdigit() for character in name)
+    return name if name.isprintable() and len(name) <= SHOWN_NAME_MAX and digits <= SHOWN_DIGITS_MAX else "?"
 
 
 def _civil_date(value: object) -> object:
@@ -82,7 +90,8 @@ class Subscription(Model):
 
     service: ClassVar[Service]
 
-    id: Identifier = ""
+    id: Annotated[Identifier, Field(json_schema_extra=lambda schema: schema.pop("default", None))] = ""
+    """Left out, the plan's name serves; the empty default stands for that, and is no part of the schema."""
     plan: str
     term: Term
 

@@ -21,6 +21,8 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    # aiohttp tells of every malformed request with a traceback and the request line: a scan would flood the log, and ids stand in URLs.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

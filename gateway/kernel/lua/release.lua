@@ -16,7 +16,8 @@
 --
 -- Answers
 --   RELEASED now admitted connected        UNKNOWN now        FOREIGN now (another node owns it)        ROLL now version day
--- UNKNOWN is a quiet success: a release that overtook its admit. It leaves a tombstone too, for customers that exist.
+-- UNKNOWN is a quiet success: a release that overtook its admit. It leaves a tombstone too, for customers that exist; not where an operator
+-- wanted to end it, because that was no release on its way.
 
 -- @include clock
 -- @include legs
@@ -44,7 +45,7 @@ if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
 local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until', '!legs', '!shadow')
 if not head[1] then return {'UNKNOWN', now} end
 if not leg then
-  bury(now)
+  if cause ~= 'operator' then bury(now) end
   return {'UNKNOWN', now}
 end
 -- A release may be the first thing that happens on a new day: the day must begin with the seat still taken.
