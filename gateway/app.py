@@ -28,7 +28,7 @@ KEEPALIVE_S = 75.0
 """aiohttp's own default here is an hour; it is also the time that headers may take."""
 
 SHUTDOWN_S = 10.0
-TOKENS_REFRESH_S = 5.0
+TOKENS_REFRESH_S = 1.0
 
 _log = structlog.get_logger("gateway")
 

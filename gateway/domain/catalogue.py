@@ -8,7 +8,6 @@ from pydantic import Field, ValidationError
 from gateway.domain.customer import SUBSCRIPTIONS_MAX, CustomerBase, Fault, shown
 from gateway.domain.documents import DocumentError, read_document
 from gateway.domain.plans import AnySubscription
-from gateway.domain.plans.concurrent_connections import ConcurrentConnections, disagreements
 
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
@@ -93,13 +92,22 @@ def _faults(customer: Customer, path: str) -> Iterator[Fault]:
             yield Fault(f"{where}.id", f"{subscription.id!r} is the id of subscriptions[{seen[subscription.id]}] too")
         seen.setdefault(subscription.id, position)
         yield from subscription.faults(customer, where)
-    yield from disagreements(
-        [
-            (f"{path}.subscriptions[{position}]", subscription)
-            for position, subscription in enumerate(customer.subscriptions)
-            if isinstance(subscription, ConcurrentConnections)
-        ]
-    )
+    yield from _disagreements(customer, path)
+
+
+def _disagreements(customer: Customer, path: str) -> Iterator[Fault]:
+    """T1.5: subscriptions of one plan whose terms overlap must agree on enforcement."""
+    for position, later in enumerate(customer.subscriptions):
+        if later.agrees_on is None:
+            continue
+        for earlier in customer.subscriptions[:position]:
+            overlap = later.term.first <= earlier.term.last and earlier.term.first <= later.term.last
+            if later.plan != earlier.plan or not overlap:
+                continue
+            one, other = getattr(later, later.agrees_on), getattr(earlier, later.agrees_on)
+            if one != other:
+                message = f"is {one}, while {earlier.id} of the same plan and time is {other}"
+                yield Fault(f"{path}.subscriptions[{position}].{later.agrees_on}", message, "T1.5")
 
 
 def _shape_fault(path: str, detail: Any) -> Fault:

@@ -89,6 +89,8 @@ class Subscription(Model):
     """A plan with its quantities, held for a term. Each plan has a module of its own in `plans`."""
 
     service: ClassVar[Service]
+    agrees_on: ClassVar[str | None] = None
+    """The field in which all subscriptions of the plan that are active at one time are the same (T1.5)."""
 
     id: Annotated[Identifier, Field(json_schema_extra=lambda schema: schema.pop("default", None))] = ""
     """Left out, the plan's name serves; the empty default stands for that, and is no part of the schema."""

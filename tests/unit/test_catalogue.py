@@ -87,6 +87,9 @@ FAULTS: dict[str, Fault] = {
     "T1.5-ports-disagree": Fault(
         f"{CUSTOMER}.subscriptions[1].enforcement", "is hard, while a of the same plan and time is metered", "T1.5"
     ),
+    "T1.5-events-disagree": Fault(
+        f"{CUSTOMER}.subscriptions[1].attendees_enforcement", "is hard, while a of the same plan and time is metered", "T1.5"
+    ),
     "T1.5-teams-disagree": Fault(
         f"{CUSTOMER}.subscriptions[1].enforcement", "is metered, while a of the same plan and time is hard", "T1.5"
     ),

@@ -8,12 +8,12 @@
 - T2.6: at most 100 endpoints in a meeting, or `max_endpoints` of the order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from gateway.domain.customer import Fault, Positive, Quantity, Subscription
+from gateway.domain.customer import Positive, Quantity, Subscription
 from gateway.domain.join import Join, Service
 from gateway.domain.licensing import Licence, Limit, PlanTerms, ending_first, total
 from gateway.domain.reasons import Reason
@@ -27,6 +27,7 @@ class ConcurrentConnections(Subscription):
     """A pool of concurrent connections. `pool` is the level that counts them."""
 
     pool: ClassVar[str]
+    agrees_on: ClassVar[str] = "enforcement"
 
     committed: Quantity
     enforcement: Literal["metered", "hard"]
@@ -63,18 +64,6 @@ class TeamsConcurrentConnections(ConcurrentConnections):
     pool: ClassVar[str] = "teams_ports"
 
     plan: Literal["teams.concurrent_connections"]
-
-
-def disagreements(subscriptions: Sequence[tuple[str, ConcurrentConnections]]) -> Iterator[Fault]:
-    """T1.5: subscriptions of one plan with overlapping terms must agree on enforcement; pairs of path and subscription are given."""
-    for position, (path, later) in enumerate(subscriptions):
-        for _, earlier in subscriptions[:position]:
-            overlap = later.term.first <= earlier.term.last and earlier.term.first <= later.term.last
-            if later.plan == earlier.plan and overlap and later.enforcement != earlier.enforcement:
-                message = (
-                    f"is {later.enforcement}, while {earlier.id} of the same plan and time is {earlier.enforcement}"
-                )
-                yield Fault(f"{path}.enforcement", message, "T1.5")
 
 
 class PoolTerms(PlanTerms):

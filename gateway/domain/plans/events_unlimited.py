@@ -25,6 +25,7 @@ class EventsUnlimited(Subscription):
     """`events.unlimited` (T12)."""
 
     service: ClassVar[Service] = Service.EVENT
+    agrees_on: ClassVar[str] = "attendees_enforcement"
 
     plan: Literal["events.unlimited"]
     departments: Annotated[dict[Identifier, Positive], Field(min_length=1, max_length=1000)]
