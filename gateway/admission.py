@@ -14,7 +14,7 @@ import msgspec
 from gateway.domain.addresses import normal_address
 from gateway.domain.claims import Claims, Count, member_of
 from gateway.domain.join import Decision, Join, Lease, LimitUse
-from gateway.domain.policy import Policy, bound
+from gateway.domain.policy import Policy
 from gateway.domain.reasons import Reason
 from gateway.entitlements import Entitlements
 from gateway.events import Decided, Emit, LegReleased, StoreFailed
@@ -33,7 +33,7 @@ RETRY_PAUSE_S = 0.05
 """Long enough for the store connection to be made again after a cut."""
 
 T = TypeVar("T")
-Evaluate = Callable[[Join, Claims], Awaitable[AdmitOutcome]]
+Evaluate = Callable[[Claims], Awaitable[AdmitOutcome]]
 
 
 class ConnectionConflict(Exception):
@@ -77,29 +77,22 @@ class Admission:
         budget_s = min(wait_s, self._budget_s)
         deadline_ms = self._kernel.store_now_ms() + int(budget_s * 1000)
         lease = lease_of(join)
-        fingerprint = join.fingerprint
 
-        async def evaluate(asked: Join, claims: Claims) -> AdmitOutcome:
+        async def evaluate(claims: Claims) -> AdmitOutcome:
             return await self._kernel.admit(
-                asked,
+                join,
                 claims,
-                fingerprint=fingerprint,
                 deadline_ms=deadline_ms,
                 lease_ms=lease.expires_in_s * 1000,
                 connected=not lease.provisional,
-                info=_info(asked, claims),
+                info=_info(join, claims),
             )
 
         return await self._decide("admit", join, evaluate, budget_s)
 
     async def preview(self, join: Join) -> Decision:
         """What `admit` would decide now; changes nothing. Raises as `admit`."""
-        fingerprint = join.fingerprint
-
-        async def evaluate(asked: Join, claims: Claims) -> AdmitOutcome:
-            return await self._kernel.preview(asked, claims, fingerprint=fingerprint)
-
-        return await self._decide("preview", join, evaluate, self._budget_s)
+        return await self._decide("preview", join, lambda claims: self._kernel.preview(join, claims), self._budget_s)
 
     async def release(
         self, customer: str, connection: str, *, node: str = "", cause: str = "released"
@@ -125,21 +118,21 @@ class Admission:
 
         async def attempt() -> Decision:
             policy = await self._entitlements.policy(join.customer)
-            asked = join
+            facts: str | None = None
             for _ in range(COMPILATIONS_MAX):
-                claims = policy.claims(asked)
-                outcome = await evaluate(asked, claims)
+                claims = policy.claims(join, facts)
+                outcome = await evaluate(claims)
                 match outcome:
                     case outcomes.Stale():
                         policy = await self._entitlements.current(join.customer, outcome)
                     case outcomes.DayOver():
                         policy = await self._entitlements.roll(join.customer, outcome)
                     case outcomes.Bound():
-                        asked = bound(join, outcome.binding)
+                        facts = outcome.facts
                     case outcomes.Conflict():
                         raise ConnectionConflict
                     case _:
-                        return _decision(join, asked, policy, claims, outcome)
+                        return _decision(join, policy, claims, outcome)
             raise Unstable("entitlements changed at every attempt")
 
         decision = await self._retried(operation, attempt, budget_s)
@@ -175,16 +168,16 @@ def lease_of(join: Join) -> Lease:
 def _info(join: Join, claims: Claims) -> bytes:
     return msgspec.json.encode(
         LegInfo(
-            join.service, join.meeting, join.endpoint, join.role, join.host, join.person, join.department,
-            claims.licensed_by, claims.counted_in,
+            join.service, join.meeting, join.endpoint, join.role, claims.binding.host, join.person,
+            claims.binding.department or join.department, claims.licensed_by, claims.counted_in,
         )
     )  # fmt: skip
 
 
-def _decision(join: Join, asked: Join, policy: Policy, claims: Claims, outcome: AdmitOutcome) -> Decision:
-    """The decision that an outcome means; `asked` is the join as it was compiled, with its meeting's owner."""
-    other_host = bool(join.host and asked.host and normal_address(join.host) != normal_address(asked.host))
-    meeting_host = asked.host if other_host else None
+def _decision(join: Join, policy: Policy, claims: Claims, outcome: AdmitOutcome) -> Decision:
+    """The decision that an outcome means."""
+    owner = claims.binding.host
+    meeting_host = owner if join.host and owner and normal_address(join.host) != owner else None
     match outcome:
         case outcomes.Admitted():
             return Decision(

@@ -52,12 +52,14 @@ Check = Count | Require | Deny
 class Binding(msgspec.Struct, frozen=True):
     """Facts fixed by the leg that makes a group live, until it empties: who owns the meeting, which department holds it.
 
-    Claims are valid only for these facts. Where the group is live with others, the kernel answers with those, and policy compiles again.
+    Claims are valid only for these facts. Where the group is live with others, the kernel answers with those, and policy compiles again; where
+    `live` claims were compiled for facts of a group that has emptied since, it says that nothing is fixed any more.
     """
 
     group: str
     host: str | None = None
     department: str | None = None
+    live: bool = False
 
     @property
     def value(self) -> str:
@@ -77,7 +79,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     day: int
     checks: tuple[Check, ...]
-    binding: Binding | None = None
+    binding: Binding
     licensed_by: str | None = None
     counted_in: tuple[str, ...] = ()
     shadow: bool = False

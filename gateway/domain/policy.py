@@ -78,14 +78,21 @@ class Policy:
         }
         """Limits of the customer by group, for reports."""
 
-    def claims(self, join: Join) -> Claims:
-        """The claims of a join, in the order of reasons; a single `Deny` where policy refuses by itself."""
+    def claims(self, join: Join, facts: str | None = None) -> Claims:
+        """The claims of a join, in the order of reasons; a single `Deny` where policy refuses by itself.
+
+        `facts` are those that the meeting was bound to when it went live; they take the place of what the join says (terms: "host").
+        """
+        if facts is not None:
+            host, department = Binding.parse(facts)
+            join = msgspec.structs.replace(join, host=host, department=department)
+        binding = _binding(join, live=facts is not None)
         status = self._status_denial()
         if status is not None:
-            return self._denied(join, status, shadow=False)
+            return self._denied(binding, status, shadow=False)
         licence = self._licence(join)
         if isinstance(licence, Reason):
-            return self._denied(join, licence, shadow=self._shadow)
+            return self._denied(binding, licence, shadow=self._shadow)
         terms = self._services[join.service]
         limits = {**terms.limits, **licence.limits}
         checks = (
@@ -95,16 +102,14 @@ class Policy:
             version=self.record.version,
             day=self.day,
             checks=checks,
-            binding=_binding(join),
+            binding=binding,
             licensed_by=licence.subscription,
             counted_in=terms.counted_in + licence.counts_in,
             shadow=self._shadow,
         )
 
-    def _denied(self, join: Join, reason: Reason, *, shadow: bool) -> Claims:
-        return Claims(
-            version=self.record.version, day=self.day, checks=(Deny(reason),), binding=_binding(join), shadow=shadow
-        )
+    def _denied(self, binding: Binding, reason: Reason, *, shadow: bool) -> Claims:
+        return Claims(version=self.record.version, day=self.day, checks=(Deny(reason),), binding=binding, shadow=shadow)
 
     def _status_denial(self) -> Reason | None:
         """T20.1; these hold in shadow mode too."""
@@ -129,12 +134,6 @@ class Policy:
         answers = [plan.license(join) for plan in terms.plans]
         licences = [answer for answer in answers if isinstance(answer, Licence)]
         return licences[0] if licences else answers[0]
-
-
-def bound(join: Join, value: str) -> Join:
-    """The join with the facts that its meeting was bound to when it went live."""
-    host, department = Binding.parse(value)
-    return msgspec.structs.replace(join, host=host, department=department)
 
 
 def commitments(customer: Customer | None, day: int) -> dict[str, int]:
@@ -177,10 +176,12 @@ def _services(customer: Customer, day: int) -> dict[Service, _ServiceTerms]:
     }
 
 
-def _binding(join: Join) -> Binding:
-    level = "live" if join.service is Service.EVENT else "meeting"
+def _binding(join: Join, *, live: bool) -> Binding:
+    """What the leg that makes the meeting live fixes: its owner, and of an event the department (T12.1)."""
     host = normal_address(join.host) if join.host else None
-    return Binding(group_name(level, join.service, join.meeting), host, join.department)
+    if join.service is Service.EVENT:
+        return Binding(group_name("live", join.service, join.meeting), host, join.department, live)
+    return Binding(group_name("meeting", join.service, join.meeting), host, None, live)
 
 
 def _meeting_checks(join: Join, limits: Mapping[str, Limit], licence: Licence) -> tuple[Check, ...]:

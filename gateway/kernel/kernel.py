@@ -61,7 +61,6 @@ class Kernel:
         join: Join,
         claims: Claims,
         *,
-        fingerprint: str,
         deadline_ms: int,
         lease_ms: int,
         connected: bool,
@@ -69,17 +68,16 @@ class Kernel:
     ) -> AdmitOutcome:
         """Decides a join and takes its claims.
 
-        `fingerprint` is that of the join as the caller sent it; `info` is kept with the leg. After `deadline_ms` (the store's clock) nothing is
-        taken, and nobody waits for the answer.
+        `info` is kept with the leg. After `deadline_ms` (the store's clock) nothing is taken, and nobody waits for the answer.
         """
-        args = _decision_args(join, claims, fingerprint, deadline_ms, lease_ms, connected=connected, info=info)
+        args = _decision_args(join, claims, deadline_ms, lease_ms, connected=connected, info=info)
         left_s = (deadline_ms - self.store_now_ms()) / 1000
         answer = await self._run("admit", join.customer, args, min(left_s, self._decision_timeout_s))
         return _decision(answer, claims)
 
-    async def preview(self, join: Join, claims: Claims, *, fingerprint: str) -> AdmitOutcome:
+    async def preview(self, join: Join, claims: Claims) -> AdmitOutcome:
         """What `admit` would answer now. Writes nothing."""
-        args = _decision_args(join, claims, fingerprint, 0, 0, connected=True, info=b"")
+        args = _decision_args(join, claims, 0, 0, connected=True, info=b"")
         answer = await self._run("preview", join.customer, args, self._decision_timeout_s)
         return _decision(answer, claims)
 
@@ -220,13 +218,13 @@ def _flat(pairs: Mapping[str, int]) -> list[str | int]:
 
 
 def _decision_args(
-    join: Join, claims: Claims, fingerprint: str, deadline_ms: int, lease_ms: int, *, connected: bool, info: bytes
+    join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool, info: bytes
 ) -> tuple[Any, ...]:
     """Arguments of admit and preview, as their headers list them."""
     binding = claims.binding
     args: list[Any] = [
-        join.customer, join.connection, fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
-        binding.group if binding else "", binding.value if binding else "", lease_ms, int(connected), join.node or "", info, OUTBOX_MAX,
+        join.customer, join.connection, join.fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
+        binding.group, binding.value, int(binding.live), lease_ms, int(connected), join.node or "", info, OUTBOX_MAX,
     ]  # fmt: skip
     positions = {check.group: at for at, check in enumerate(claims.checks, 1) if type(check) is Count}
     for check in claims.checks:
@@ -266,7 +264,7 @@ def _decision(answer: list[Any], claims: Claims) -> AdmitOutcome:
         case b"ROLL":
             return outcomes.DayOver(now_ms, int(answer[2]), int(answer[3]))
         case b"BOUND":
-            return outcomes.Bound(now_ms, answer[2].decode())
+            return outcomes.Bound(now_ms, answer[2].decode() if len(answer) > 2 else None)
         case b"CONFLICT":
             return outcomes.Conflict(now_ms)
         case b"RELEASED":

@@ -81,10 +81,10 @@ class DayOver(msgspec.Struct, frozen=True):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """The meeting is live with other facts than the claims were compiled for."""
+    """The meeting is live with other facts than the claims were compiled for; None: it is not live any more."""
 
     now_ms: int
-    binding: str
+    facts: str | None
 
 
 class Released(msgspec.Struct, frozen=True):

@@ -104,7 +104,6 @@ async def test_a_store_without_memory_refuses_joins_and_still_frees_seats(core: 
             await core.kernel.admit(
                 join("b"),
                 (await core.entitlements.policy("acme")).claims(join("b")),
-                fingerprint="f",
                 deadline_ms=core.kernel.store_now_ms() + 5000,
                 lease_ms=1000,
                 connected=True,

@@ -15,29 +15,31 @@
 -- ARGV[7] shadow           1: let in what the checks would deny, and take nothing for it
 -- ARGV[8] bind_group       group whose facts are fixed when it goes live
 -- ARGV[9] binding          those facts
--- ARGV[10] lease_ms
--- ARGV[11] connected       1: connected at once; 0: provisional until confirmed
--- ARGV[12] node
--- ARGV[13] info            kept with the leg, not looked into
--- ARGV[14] outbox_max      entries kept of the bucket's outbox
--- ARGV[15...] checks       see include/checks.lua
+-- ARGV[10] bound           1: the claims were compiled for a group that is live with these facts
+-- ARGV[11] lease_ms
+-- ARGV[12] connected       1: connected at once; 0: provisional until confirmed
+-- ARGV[13] node
+-- ARGV[14] info            kept with the leg, not looked into
+-- ARGV[15] outbox_max      entries kept of the bucket's outbox
+-- ARGV[16...] checks       see include/checks.lua
 --
 -- Answers
 --   ADMIT now overage count...             REPLAY now admitted connected lease overage would_deny info (group count)...
 --   SHADOW now check use child             DENY now check use child
---   CONFLICT now | RELEASED now | LATE now | STALE now version [day] | ROLL now version day | BOUND now binding
+--   CONFLICT now | RELEASED now | LATE now | STALE now version [day] | ROLL now version day | BOUND now [binding]
 -- Only ADMIT and SHADOW take anything; DENY of a known customer adds to its tally and to the outbox.
 
 -- @include clock
 -- @include legs
 -- @include registers
-local CHECKS_AT = 15
+local CHECKS_AT = 16
 -- @include checks
 
 local meta_key, outbox_key, groups_key, legs_key, leases_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local customer, connection, fingerprint, deadline = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local version, day, shadow, bind_group, binding = ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8], ARGV[9]
-local lease_ms, connected, node, info, outbox_max = tonumber(ARGV[10]), ARGV[11] == '1', ARGV[12], ARGV[13], ARGV[14]
+local bound, lease_ms, connected, node, info = ARGV[10] == '1', tonumber(ARGV[11]), ARGV[12] == '1', ARGV[13], ARGV[14]
+local outbox_max = ARGV[15]
 
 local now = clock()
 local leg, ended = find_leg(legs_key, connection, now)
@@ -50,7 +52,7 @@ end
 if now > deadline then return {'LATE', now} end
 
 local state = read_state(groups_key, bind_group)
-local stale = staleness(state, now, version, day, binding)
+local stale = staleness(state, now, version, day, binding, bound)
 if stale then return stale end
 -- A failover to a slower clock must not bring back a day that was rolled.
 if state.from and now < state.from then now = state.from end

@@ -9,12 +9,12 @@
 
 -- @include clock
 -- @include legs
-local CHECKS_AT = 15
+local CHECKS_AT = 16
 -- @include checks
 
 local groups_key, legs_key = KEYS[1], KEYS[2]
 local connection, fingerprint, version, day = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
-local shadow, bind_group, binding = ARGV[7] == '1', ARGV[8], ARGV[9]
+local shadow, bind_group, binding, bound = ARGV[7] == '1', ARGV[8], ARGV[9], ARGV[10] == '1'
 
 local now = clock()
 local leg, ended = find_leg(legs_key, connection, now)
@@ -25,7 +25,7 @@ if leg then
 end
 
 local state = read_state(groups_key, bind_group)
-local stale = staleness(state, now, version, day, binding)
+local stale = staleness(state, now, version, day, binding, bound)
 if stale then return stale end
 
 local taken = reach(state)

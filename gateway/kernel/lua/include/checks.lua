@@ -67,7 +67,7 @@ local function first_failure(state, taken)
 end
 
 -- Whether the claims were compiled for what holds now; otherwise the answer that says what does. `late` comes before.
-local function staleness(state, now, version, day, binding)
+local function staleness(state, now, version, day, binding, bound)
   if state.version == '0' then
     if version ~= '0' then return {'STALE', now, 0} end
     return nil
@@ -75,6 +75,7 @@ local function staleness(state, now, version, day, binding)
   if now >= state.until_ then return {'ROLL', now, state.version, state.day} end
   if state.version ~= version or state.day ~= day then return {'STALE', now, state.version, state.day} end
   if state.bound and state.bound ~= binding then return {'BOUND', now, state.bound} end
+  if bound and not state.bound then return {'BOUND', now} end   -- it has emptied since
 end
 
 local function denial(groups_key, state, at, now)
