@@ -6,6 +6,7 @@ A plan's module turns its subscriptions into `PlanTerms`. Two things can come of
 - a *licence* for a meeting, with limits that hold for meetings under that licence (`meeting`, `host`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -38,16 +39,16 @@ class Licence:
     """Subscriptions whose quantity the meeting itself draws on, beside the pools of its legs."""
 
 
-class PlanTerms:
+class PlanTerms(ABC):
     """The active subscriptions of one plan on one day. `limits` are the customer's; `counted_in` names the subscriptions they come from."""
 
     def __init__(self, *, limits: Mapping[str, Limit] | None = None, counted_in: Sequence[str] = ()) -> None:
         self.limits: Mapping[str, Limit] = limits or {}
         self.counted_in = tuple(counted_in)
 
+    @abstractmethod
     def license(self, join: Join) -> Licence | Reason:
         """The licence under which the meeting of this join runs, or the reason why this plan gives none."""
-        raise NotImplementedError
 
 
 def total(values: Sequence[int | None]) -> int | None:
