@@ -4,75 +4,22 @@ import asyncio
 import os
 import random
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from kernel_model import Held, Model, Ports
-from support import CLOCK_FRAGMENT, CLOCK_KEY, admit, customer, events, named_hosts, ports, teams_ports, term
+from kernel_draws import BEGINNINGS, CONNECTIONS, HOSTS, MEETINGS, customer_of, held_of, joins, plans
+from kernel_model import Model
+from support import CLOCK_FRAGMENT, CLOCK_KEY, admit, customer
 
 from gateway.admission import ConnectionConflict
 from gateway.app import Core, Telemetry, build_core
-from gateway.domain.catalogue import Customer
 from gateway.domain.days import day
 from gateway.domain.join import ROLES, Endpoint, Join, Service
 from gateway.kernel.verify import verify
-
-
-BEGINNINGS = {
-    "2026-06-10": "an ordinary day",
-    "2026-03-07": "the day before the one of 23 hours",
-    "2026-10-31": "the day before the one of 25 hours",
-    "2026-12-31": "the last of a year",
-}
-CONNECTIONS = [f"c{number}" for number in range(30)]
-MEETINGS = ["m1", "m2", "m3"]
-HOSTS = ["alice@acme.example", "bob@acme.example", "carol@acme.example", None]
-
-
-@st.composite
-def pools(draw: st.DrawFn) -> tuple[tuple[int, int | None, int, int], ...]:
-    """None, one or two subscriptions of a pool: committed, ceiling, first and last day as offsets from the beginning."""
-    hard = draw(st.booleans())
-    found = []
-    for _ in range(draw(st.sampled_from([1, 2, 0]))):
-        committed = draw(st.integers(0, 4))
-        ceiling = committed if hard else draw(st.one_of(st.none(), st.integers(max(committed, 1), 6)))
-        found.append((committed, ceiling, draw(st.sampled_from([-9, 0, 1])), draw(st.sampled_from([2, 9999]))))
-    return tuple([(*each, hard) for each in found])  # type: ignore[misc]
-
-
-@st.composite
-def joins(draw: st.DrawFn) -> dict[str, Any]:
-    """Any join over few ids, so that they meet."""
-    service = draw(st.sampled_from([Service.MEETING, Service.MEETING, Service.TEAMS, Service.EVENT]))
-    return {
-        "connection": draw(st.sampled_from(CONNECTIONS)),
-        "service": service,
-        "meeting": draw(st.sampled_from(MEETINGS)),
-        "endpoint": draw(st.sampled_from([Endpoint.SIP, Endpoint.WEB])),
-        "role": draw(st.sampled_from(ROLES[service])),
-        "host": draw(st.sampled_from(HOSTS)),
-        "department": draw(st.sampled_from(["finance", "finance", "sales", None])),
-    }
-
-
-def plans() -> st.SearchStrategy[dict[str, Any]]:
-    """Anything a customer may hold, in small quantities."""
-    return st.fixed_dictionaries(
-        {
-            "port": pools(),
-            "teams": pools(),
-            "hosts": st.sampled_from([["alice", "bob"], ["bob"], []]),
-            "simultaneous": st.sampled_from([None, 1, 2]),
-            "sizes": st.tuples(st.integers(1, 4), st.integers(1, 4)),
-            "licences": st.sampled_from([1, 2, 0]),
-            "attendees": st.tuples(st.integers(1, 3), st.booleans()),
-            "shadow": st.sampled_from([False, False, False, True]),
-        }
-    )
 
 
 class Comparison(RuleBasedStateMachine):
@@ -194,9 +141,9 @@ class Comparison(RuleBasedStateMachine):
     @rule(gateway=st.integers(0, 1), drawn=plans())
     def change_limits(self, gateway: int, drawn: dict[str, Any]) -> None:
         """Plans are added, changed and removed under live legs."""
-        held = self._held(**drawn)
+        held = held_of(drawn, self.beginning)
         self.model.change(held)
-        self.run(self.gateways[gateway].entitlements.replace(_customer(held, drawn["port"], drawn["teams"])))
+        self.run(self.gateways[gateway].entitlements.replace(customer_of(held, drawn["port"], drawn["teams"])))
 
     @rule(gateway=st.integers(0, 1), dice=st.integers(0, 5))
     def suspend(self, gateway: int, dice: int) -> None:
@@ -277,31 +224,6 @@ class Comparison(RuleBasedStateMachine):
         assert found.conclusive
         assert () == found.differences
 
-    def _held(self, **drawn: Any) -> Held:
-        def bought(pool: Any) -> tuple[Ports, ...]:
-            return tuple(
-                [
-                    Ports(committed, ceiling, self.beginning + first, self.beginning + last)
-                    for committed, ceiling, first, last, _ in pool
-                ]
-            )
-
-        hosts = tuple([f"{name}@acme.example" for name in drawn["hosts"]])
-        host_size, ports_size = drawn["sizes"]
-        most, hard = drawn["attendees"]
-        return Held(
-            ports=bought(drawn["port"]),
-            teams=bought(drawn["teams"]),
-            hosts=hosts,
-            simultaneous_hosts=drawn["simultaneous"] if hosts else None,
-            host_meeting_size=host_size,
-            ports_meeting_size=ports_size,
-            licences=drawn["licences"],
-            max_attendees=most,
-            attendees_hard=hard,
-            shadow=drawn["shadow"],
-        )
-
     def _advance(self, now_ms: int) -> None:
         self.model.advance(now_ms)
         self._set_clock(now_ms)
@@ -317,8 +239,6 @@ class Comparison(RuleBasedStateMachine):
 
 def day_of(text: str) -> int:
     """The ordinal of a date."""
-    from datetime import date  # noqa: PLC0415
-
     return date.fromisoformat(text).toordinal()
 
 
@@ -340,31 +260,6 @@ async def _previewed(core: Core, asked: Join) -> str:
         return (await core.admission.preview(asked)).reason.value
     except ConnectionConflict:
         return "conflict"
-
-
-def _customer(held: Held, port: Any, teams: Any) -> Customer:
-    """The catalogue entry of what is held."""
-    subscriptions: list[dict[str, Any]] = []
-    for sold, drawn, make in ((held.ports, port, ports), (held.teams, teams, teams_ports)):
-        for number, (each, (*_, hard)) in enumerate(zip(sold, drawn, strict=True)):
-            fields: dict[str, Any] = {"id": f"{make.__name__}-{number}", **_term(each)}
-            if not hard and each.ceiling is not None:
-                fields["ceiling"] = each.ceiling
-            if make is ports:
-                fields["max_endpoints"] = held.ports_meeting_size
-            subscriptions.append(make(each.committed, enforcement="hard" if hard else "metered", **fields))
-    if held.hosts:
-        names = [host.partition("@")[0] for host in held.hosts]
-        stated = {"simultaneous_hosts": held.simultaneous_hosts} if held.simultaneous_hosts else {}
-        subscriptions.append(named_hosts(*names, max_endpoints=held.host_meeting_size, **stated))
-    if held.licences:
-        enforcement = "hard" if held.attendees_hard else "metered"
-        subscriptions.append(events(held.max_attendees, {"finance": held.licences}, attendees_enforcement=enforcement))
-    return customer(*subscriptions, mode="shadow" if held.shadow else "enforce")
-
-
-def _term(each: Ports) -> dict[str, Any]:
-    return term(day(each.first).date, day(each.last).date)
 
 
 def _compare(redis_server: Any, databases: Iterator[int], examples: int, steps: int) -> None:
