@@ -51,7 +51,7 @@ class Logs:
         """Logs an event."""
         match event:
             case Decided(operation="admit", decision=decision) if not decision.admitted or decision.would_deny:
-                if self._may_write():
+                if self._may_write(logging.INFO):
                     self._log.info(
                         "join.denied" if not decision.admitted else "join.would_deny",
                         customer=decision.join.customer,
@@ -61,21 +61,23 @@ class Logs:
                         reason=(decision.would_deny or decision.reason).value,
                     )
             case StoreFailed():
-                if self._may_write():
+                if self._may_write(logging.WARNING):
                     self._log.warning(
                         "store.failed", operation=event.operation, unknown=event.unknown, error=event.error
                     )
             case StoreConnected():
                 self._log.info("store.connected", version=event.version)
             case StoreLost():
-                if self._may_write():
+                if self._may_write(logging.WARNING):
                     self._log.warning("store.lost", error=event.error)
             case CustomerChanged():
                 self._log.info(
                     "customer.changed", customer=event.customer, change=event.change, version=event.version, by=event.by
                 )
 
-    def _may_write(self) -> bool:
+    def _may_write(self, level: int) -> bool:
+        if not self._log.is_enabled_for(level):
+            return False
         second = int(time.monotonic())
         if second != self._second:
             if self._suppressed:
