@@ -165,7 +165,7 @@ def _cpu_model() -> str:
 
 
 def revision() -> str:
-    """The commit that is measured, marked where files differ from it."""
+    """The last commit of what is measured, and the tree of it; marked where files differ."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -173,8 +173,11 @@ def revision() -> str:
         )
         return done.stdout.strip()
 
-    head = git("rev-parse", "--short", "HEAD")
-    return f"{head or 'unknown'}{'+changes' if head and git('status', '--porcelain', 'gateway') else ''}"
+    # What is measured is `gateway`; commits that leave it alone are the same code.
+    tree = git("rev-parse", "--short", "HEAD:gateway")
+    head = git("log", "-1", "--format=%h", "--", "gateway")
+    changed = "+changes" if tree and git("status", "--porcelain", "gateway") else ""
+    return f"{head or 'unknown'} (gateway {tree or 'unknown'}{changed})"
 
 
 @dataclass(slots=True)

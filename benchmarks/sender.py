@@ -136,8 +136,10 @@ class Sender:
         gc.disable()  # its pauses would be taken for the server's
         await asyncio.sleep(plan.begin - self._loop.time())
         await (self._closed_loop() if plan.rate is None else self._open_loop(plan.rate))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait() if self._under_way else asyncio.sleep(0), DRAIN_S)
+        self._drained.clear()  # it may have been set between two requests
+        if self._under_way:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), DRAIN_S)
         for connection in self._connections:
             connection.close()
         return {
@@ -187,7 +189,7 @@ class Sender:
             self._ask(connection, self._traffic.next(now))
         else:
             self._idle.append(connection)
-        if not self._under_way and now >= self._plan.end:
+        if not self._under_way:
             self._drained.set()
 
 

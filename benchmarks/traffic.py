@@ -1,6 +1,7 @@
 """What is sent over HTTP: admits and releases in turn, each connection id once, and a release only of what was admitted."""
 
 import json
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from gateway.domain.catalogue import Customer
 
 
 SALT_BITS = 40
+REASON = re.compile(rb'"reason":"([a-z_]{1,40})"')
+"""What wrong answers are counted by; never by anything that holds an id."""
 
 
 @dataclass(slots=True)
@@ -66,7 +69,8 @@ class Traffic:
             return "admitted"
         if exchange.kind == "release" and status == 200 and b'"released":true' in body:
             return "released"
-        return f"{exchange.kind}: {status} {body[:200].decode(errors='replace')}"
+        found = REASON.search(body)
+        return f"{exchange.kind}: {status} {found[1].decode() if found else 'without a reason'}"
 
 
 def request(path: str, body: dict[str, Any]) -> bytes:

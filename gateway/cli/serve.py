@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -96,6 +97,7 @@ async def _serve(settings: Any, customers: list[Any], tokens: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(settings, customers) as gateway:
+        _calm_collector()
         typer.echo(f"admission   {gateway.url}")
         typer.echo(f"admin       {gateway.admin_url}   (/metrics, /openapi.json, /v1/customers)")
         typer.echo(f"store       {gateway.redis}")
@@ -104,6 +106,13 @@ async def _serve(settings: Any, customers: list[Any], tokens: int) -> None:
         await stop.wait()
         with contextlib.suppress(ValueError):
             typer.echo("stopping")
+
+
+def _calm_collector() -> None:
+    """Lets the garbage collector leave alone what lives as long as the process: its full passes were a tenth of the load, and most of p99."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def _failed(message: str, code: Literal[1, 2]) -> int:

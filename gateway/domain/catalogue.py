@@ -12,6 +12,8 @@ from gateway.domain.plans import AnySubscription
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
 CUSTOMERS_MAX = 100_000
+TOLD_MAX = 20
+"""Faults that the text of the error names; all of them are in `faults`."""
 
 
 class Customer(CustomerBase):
@@ -28,7 +30,7 @@ class CatalogueInvalid(ValueError):
     """A catalogue or a customer that is refused, with all its faults."""
 
     def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults))
+        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults[:TOLD_MAX]))
         self.faults = faults
 
 

@@ -45,7 +45,14 @@ def days_between(first: int, last: int) -> list[Day]:
 
 def instant(ms: int) -> str:
     """An instant as RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, part = divmod(ms, 1000)
+    return f"{_second(second)}.{part:03d}Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def _second(second: int) -> str:
+    # Thousands of decisions share a second.
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _midnight_ms(ordinal: int) -> int:
