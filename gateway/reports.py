@@ -1,6 +1,6 @@
 """What people read of a customer: use, live connections, overage by day. Reads roll the day where that is due, as decisions do."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import msgspec
@@ -98,12 +98,9 @@ class Reports:
         following, legs = await self._kernel.legs(customer, cursor, count)
         return following, [(leg, msgspec.json.decode(leg.info, type=LegInfo)) for leg in legs]
 
-    async def each_connection(self, customer: str) -> AsyncIterator[Sequence[Leg]]:
+    def each_connection(self, customer: str) -> AsyncIterator[list[Leg]]:
         """All live legs, page by page."""
-        cursor = -1
-        while cursor:
-            cursor, page = await self._kernel.legs(customer, max(cursor, 0), PAGE_LEGS)
-            yield page
+        return self._kernel.leg_pages(customer, PAGE_LEGS)
 
     async def _snapshot(self, customer: str) -> Snapshot:
         for _ in range(ROLLS_MAX):

@@ -9,8 +9,8 @@ from datetime import date, datetime
 import msgspec
 from aiohttp import web
 
-from gateway.admission import Admission
 from gateway.api import bodies, wire
+from gateway.api.decisions import ADMISSION
 from gateway.api.http import LARGE_BODY_BYTES_MAX, body_of, caller, json_response, query_of
 from gateway.api.problems import ErrorDetail, Problem, decoded, invalid, invalid_catalogue
 from gateway.domain.catalogue import CatalogueInvalid, parse_customer
@@ -25,7 +25,6 @@ from gateway.tokens import Scope, Token
 
 ENTITLEMENTS = web.AppKey("ENTITLEMENTS", Entitlements)
 REPORTS = web.AppKey("REPORTS", Reports)
-ADMIN_ADMISSION = web.AppKey("ADMIN_ADMISSION", Admission)
 
 PAGE_DEFAULT, PAGE_MAX = 100, 1000
 REPORT_DAYS_MAX = 400
@@ -155,7 +154,7 @@ async def end_connection(request: web.Request) -> web.Response:
     if not re.match(PRINTABLE, connection) or len(connection.encode()) > wire.CONNECTION_BYTES_MAX:
         raise invalid("connection", "is no id of a connection")
     await _existing(request, customer)
-    outcome = await request.app[ADMIN_ADMISSION].release(customer, connection, cause="operator")
+    outcome = await request.app[ADMISSION].release(customer, connection, cause="operator")
     if not isinstance(outcome, Released):
         raise Problem("not-found", "There is no such connection.")
     return web.Response(status=204)
@@ -215,7 +214,7 @@ async def _set_status(request: web.Request, status: Status) -> web.Response:
 
 async def _drop_live(request: web.Request, customer: str) -> int:
     """Ends all live connections, a bounded number at a time."""
-    admission = request.app[ADMIN_ADMISSION]
+    admission = request.app[ADMISSION]
     dropped = 0
     async for page in request.app[REPORTS].each_connection(customer):
         for at in range(0, len(page), RELEASES_AT_ONCE):

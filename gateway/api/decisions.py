@@ -10,7 +10,6 @@ from gateway.admission import Admission, ConnectionConflict
 from gateway.api import wire
 from gateway.api.http import LARGE_BODY_BYTES_MAX, body_of, bound_to, caller, json_response, query_of
 from gateway.api.problems import ErrorDetail, Problem, invalid, store_unavailable
-from gateway.domain.reasons import ADVICE, Reason
 from gateway.kernel.errors import StoreError
 from gateway.kernel.outcomes import Released
 from gateway.tokens import Token
@@ -124,4 +123,4 @@ async def _result(admission: Admission, token: Token, operation: wire.Operation,
     except Problem as problem:
         return problem.body
     except StoreError:
-        return store_unavailable(ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s or 1, "The store did not answer.").body
+        return store_unavailable().body

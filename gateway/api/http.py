@@ -9,7 +9,6 @@ from aiohttp import web
 
 from gateway.api.problems import Problem, from_validation, invalid, store_unavailable
 from gateway.domain.customer import shown
-from gateway.domain.reasons import ADVICE, Reason
 from gateway.kernel.errors import StoreError
 from gateway.tokens import Scope, Token, Tokens
 
@@ -40,11 +39,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return from_validation(error).response()
     except msgspec.DecodeError as error:
         return Problem("malformed", f"The body is not JSON: {error}").response()
-    except StoreError as error:
-        _log.warning("request.store_unavailable", path=request.path, error=str(error))
-        return store_unavailable(
-            ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s or 1, "The store did not answer."
-        ).response()
+    except StoreError:
+        return store_unavailable().response()  # the core has told of it, in a bounded number of lines
     except web.HTTPMethodNotAllowed as error:
         return Problem("method-not-allowed", headers={"Allow": ", ".join(sorted(error.allowed_methods))}).response()
     except web.HTTPNotFound:

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.domain.customer import Fault, shown
+from gateway.domain.reasons import ADVICE, Reason
 
 
 CONTENT_TYPE = "application/problem+json"
@@ -105,12 +106,17 @@ def decoded(decode: Callable[[Any], T], body: Any) -> T:
         raise Problem("malformed", "The body is nested too deeply.") from None
 
 
-def store_unavailable(retry_after_s: int, detail: str) -> Problem:
+def store_unavailable() -> Problem:
     """An outage; never told as "limit reached"."""
+    retry_after_s = ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s
     return Problem(
-        "store-unavailable", detail, headers={"Retry-After": str(retry_after_s)},
-        decision="deny", reason="store_unavailable", retry_after_s=retry_after_s,
-    )  # fmt: skip
+        "store-unavailable",
+        "The store did not answer.",
+        headers={"Retry-After": str(retry_after_s)},
+        decision="deny",
+        reason=Reason.STORE_UNAVAILABLE.value,
+        retry_after_s=retry_after_s,
+    )
 
 
 _UNKNOWN_FIELD = re.compile(r"^Object contains unknown field `(?P<name>.*?)`(?: - at `(?P<path>.*)`)?$", re.DOTALL)

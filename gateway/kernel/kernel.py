@@ -5,7 +5,7 @@ a `StoreError` knows from its class whether the operation may have happened.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -180,6 +180,13 @@ class Kernel:
             msgspec.structs.replace(leg, expires_ms=int(score) if score else None)
             for leg, score in zip(found, scores, strict=True)
         ]
+
+    async def leg_pages(self, customer: str, count: int) -> AsyncIterator[list[outcomes.Leg]]:
+        """All live legs, page by page; see `legs`."""
+        cursor = -1
+        while cursor:
+            cursor, page = await self.legs(customer, max(cursor, 0), count)
+            yield page
 
     async def dump(self, customer: str, legs_max: int) -> list[Any]:
         """Raw state for `verify`; see `lua/dump.lua`."""

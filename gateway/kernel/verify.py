@@ -63,9 +63,7 @@ async def _verify_paged(kernel: Kernel, customer: str) -> Verification:
     for _ in range(PAGED_ATTEMPTS):
         before = await kernel.dump(customer, 0)
         legs: dict[str, Leg] = {}
-        cursor = -1
-        while cursor:
-            cursor, page = await kernel.legs(customer, max(cursor, 0), PAGE_LEGS)
+        async for page in kernel.leg_pages(customer, PAGE_LEGS):
             legs.update({leg.connection: leg for leg in page})
         after = await kernel.dump(customer, 0)
         if before[1] == after[1]:
