@@ -20,6 +20,7 @@ import uvloop
 from benchmarks.common import REFUSED, RedisProcess, Result, Spread, cpu_seconds, heading, redis_process, servers
 from benchmarks.workload import FULL_AT, Case, cases, full_case
 from gateway.app import Core, Telemetry, build_core
+from gateway.domain.changes import replaced
 from gateway.domain.join import Join
 from gateway.kernel import outcomes
 from gateway.kernel.keys import bucket_key, bucket_of
@@ -59,7 +60,7 @@ class Bench:
 
     async def install(self, case: Case) -> None:
         """Makes the customer of a case known."""
-        await self._core.entitlements.replace(case.customer, expected=0)
+        await self._core.entitlements.change(case.customer.id, replaced(case.customer, 0), "install")
 
     async def admit(self, joins: Iterable[Join]) -> str:
         """Admits all of these; what came of them."""

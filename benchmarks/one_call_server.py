@@ -18,7 +18,10 @@ from redis.asyncio import Redis
 from gateway.admission import Admission
 from gateway.app import Core, Telemetry, build_apps, install
 from gateway.cli.catalogue import read_catalogue
+from gateway.compliance_reports import ComplianceReports
+from gateway.domain.telephones import Telephones
 from gateway.entitlements import Entitlements
+from gateway.event_reports import EventReports
 from gateway.kernel import scripts
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.scripts import Script
@@ -68,10 +71,11 @@ async def serve(url: str, catalogue: Path) -> None:
     kernel = Kernel(store, scripts.load(), decision_timeout_s=BUDGET_S, emit=telemetry.emit)
     entitlements = Entitlements(kernel, telemetry.emit)
     admission = Admission(kernel, entitlements, telemetry.emit, budget_s=BUDGET_S)
-    core = Core(store, kernel, entitlements, admission, Reports(kernel, entitlements))
+    reports = Reports(kernel, entitlements)
+    core = Core(store, kernel, entitlements, admission, reports, ComplianceReports(kernel, reports), EventReports(kernel, entitlements))
     await install(entitlements, read_catalogue(catalogue))
     for app, name in zip(
-        build_apps(core, telemetry, Tokens(None), metrics_customers_max=0), ("admission", "admin"), strict=True
+        build_apps(core, telemetry, Tokens(None), Telephones(None), metrics_customers_max=0), ("admission", "admin"), strict=True
     ):
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -1,7 +1,7 @@
-"""The use cases of a join: admit, preview, release. The only place that decides what happens when the store does not answer.
+"""The use cases of a join: admit, preview, move, release. The only place that decides what happens when the store does not answer.
 
 A decision is a loop: compile claims from the entitlements at hand, let the kernel decide, and compile again where it says that they were
-compiled for something that no longer holds (another version, day or owner of the meeting). The loop is bounded.
+compiled for something that no longer holds (another version, day, or facts of the meeting). The loop is bounded.
 """
 
 import asyncio
@@ -9,53 +9,47 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import msgspec
-
-from gateway.domain.addresses import normal_address
-from gateway.domain.claims import Claims, Count, member_of
-from gateway.domain.join import Decision, Join, Lease, LimitUse
-from gateway.domain.policy import Policy
-from gateway.domain.reasons import Reason
+from gateway.decisions import decision_of, lease_of
+from gateway.domain.claims import Claims, Facts
+from gateway.domain.join import Decision, Join, Service
+from gateway.domain.policy import bind_group
 from gateway.entitlements import Entitlements
 from gateway.events import Decided, Emit, LegReleased, StoreFailed
+from gateway.facts import FactsHeard
 from gateway.kernel import outcomes
 from gateway.kernel.errors import OutcomeUnknown, StoreError
 from gateway.kernel.kernel import Kernel
-from gateway.kernel.outcomes import AdmitOutcome
+from gateway.kernel.outcomes import DecisionOutcome
+from gateway.legs import info_of, infos_of
 
 
-NODE_LEASE_S = 30
-LONG_LEASE_S = 12 * 3600
 COMPILATIONS_MAX = 5
-"""One, and again for a new version, a new day and a new owner of the meeting; more is a customer that changes without pause."""
+"""One, and again for a new version, a new day and new facts of the meeting; more is a customer that changes without pause."""
 
 RETRY_PAUSE_S = 0.05
 """Long enough for the store connection to be made again after a cut."""
 
+MOVES_MAX = 3
+"""Looks at a leg that somebody else moves at the same time."""
+
 T = TypeVar("T")
-Evaluate = Callable[[Claims], Awaitable[AdmitOutcome]]
+Evaluate = Callable[[Claims], Awaitable[DecisionOutcome]]
 
 
 class ConnectionConflict(Exception):
-    """The connection is live with another fingerprint; to change a meeting or a role is a move, not an admit."""
+    """The connection is live with other facts than the caller says; to change a meeting or a role is a move, not an admit."""
+
+
+class ConnectionUnknown(Exception):
+    """There is no such connection to move."""
 
 
 class Unstable(StoreError):
-    """Entitlements changed at every attempt to decide by them."""
+    """Entitlements, or the facts of the meeting, changed at every attempt to decide by them."""
 
 
-class LegInfo(msgspec.Struct, array_like=True, frozen=True):
-    """What is kept with a leg for replays and reports. Stored as an array: fields are only ever added at the end."""
-
-    service: str
-    meeting: str
-    endpoint: str
-    role: str
-    host: str | None = None
-    person: str | None = None
-    department: str | None = None
-    licensed_by: str | None = None
-    counted_in: tuple[str, ...] = ()
+class _MovedMeanwhile(Exception):
+    """The leg is not any more where it was looked at."""
 
 
 class Admission:
@@ -66,6 +60,7 @@ class Admission:
         self._entitlements = entitlements
         self._emit = emit
         self._budget_s = budget_s
+        self._heard = FactsHeard()
 
     async def admit(self, join: Join, *, wait_s: float) -> Decision:
         """Decides a join and takes its seat. `wait_s`: how long the caller waits; nothing is taken after that.
@@ -78,21 +73,66 @@ class Admission:
         deadline_ms = self._kernel.store_now_ms() + int(budget_s * 1000)
         lease = lease_of(join)
 
-        async def evaluate(claims: Claims) -> AdmitOutcome:
+        async def evaluate(claims: Claims) -> DecisionOutcome:
             return await self._kernel.admit(
                 join,
                 claims,
                 deadline_ms=deadline_ms,
                 lease_ms=lease.expires_in_s * 1000,
                 connected=not lease.provisional,
-                info=_info(join, claims),
+                infos=infos_of(join, claims),
             )
 
-        return await self._decide("admit", join, evaluate, budget_s)
+        return await self._timed("admit", lambda: self._decide(join, evaluate), budget_s)
 
     async def preview(self, join: Join) -> Decision:
         """What `admit` would decide now; changes nothing. Raises as `admit`."""
-        return await self._decide("preview", join, lambda claims: self._kernel.preview(join, claims), self._budget_s)
+
+        async def evaluate(claims: Claims) -> DecisionOutcome:
+            return await self._kernel.preview(join, claims)
+
+        return await self._timed("preview", lambda: self._decide(join, evaluate), self._budget_s)
+
+    async def move(self, join: Join, origin: str, *, wait_s: float) -> Decision:
+        """Takes a leg from the meeting `origin` to the meeting or role of `join`, in one step; denied, it stays where it is.
+
+        Checked on the net change: what the leg held and holds again refuses nothing. Between meetings of one owner it waits for no host
+        (T4.4).
+
+        Raises:
+            ConnectionUnknown: there is no such leg.
+            ConnectionConflict: the leg is in another meeting.
+            StoreError: the store could not decide.
+        """
+        budget_s = min(wait_s, self._budget_s)
+        deadline_ms = self._kernel.store_now_ms() + int(budget_s * 1000)
+
+        async def attempt() -> Decision:
+            for _ in range(MOVES_MAX):
+                try:
+                    return await self._move(join, origin, deadline_ms)
+                except _MovedMeanwhile:
+                    continue
+            raise ConnectionConflict
+
+        return await self._timed("move", attempt, budget_s)
+
+    async def _move(self, join: Join, origin: str, deadline_ms: int) -> Decision:
+        leg = await self._kernel.leg(join.customer, join.connection)
+        held = leg.fingerprint if leg else ""
+        owner: str | None = None
+        if leg is not None and held != join.fingerprint:
+            info = info_of(leg.info)
+            if info.meeting != origin:
+                raise ConnectionConflict
+            owner = info.host
+
+        async def evaluate(claims: Claims) -> DecisionOutcome:
+            return await self._kernel.move(
+                join, claims, deadline_ms=deadline_ms, held=held, infos=infos_of(join, claims)
+            )
+
+        return await self._decide(join, evaluate, coming_from=owner)
 
     async def release(
         self, customer: str, connection: str, *, node: str = "", cause: str = "released"
@@ -113,28 +153,43 @@ class Admission:
         self._emit(LegReleased(customer, connection, found, cause, time.perf_counter() - began))
         return outcome
 
-    async def _decide(self, operation: str, join: Join, evaluate: Evaluate, budget_s: float) -> Decision:
+    async def _decide(self, join: Join, evaluate: Evaluate, *, coming_from: str | None = None) -> Decision:
+        policy = await self._entitlements.policy(join.customer)
+        group = bind_group(join)
+        facts = self._heard.get(join.customer, group)
+        for _ in range(COMPILATIONS_MAX):
+            exempt = coming_from is not None and coming_from == policy.owner(join, facts)
+            claims = policy.claims(join, facts, exempt=exempt)
+            outcome = await evaluate(claims)
+            match outcome:
+                case outcomes.Stale():
+                    policy = await self._entitlements.current(join.customer, outcome)
+                case outcomes.DayOver():
+                    policy = await self._entitlements.roll(join.customer, outcome)
+                case outcomes.Bound():
+                    facts = Facts.parse(outcome.facts) if outcome.facts is not None else None
+                    self._heard.put(join.customer, group, facts)
+                case outcomes.Conflict():
+                    raise ConnectionConflict
+                case outcomes.Unknown():
+                    raise ConnectionUnknown
+                case outcomes.Moved():
+                    raise _MovedMeanwhile
+                case _:
+                    self._hear(join, group, outcome)
+                    return decision_of(join, policy, claims, outcome)
+        raise Unstable("entitlements changed at every attempt")
+
+    def _hear(self, join: Join, group: str, outcome: DecisionOutcome) -> None:
+        """After an admission the meeting is live with the facts that were bound; all but the instant at which it began to stream are known."""
+        if isinstance(outcome, outcomes.Admitted):
+            facts = outcome.alternative.facts
+            takes = join.service is not Service.EVENT or group in outcome.counts
+            if takes and not facts.streams_now:
+                self._heard.put(join.customer, group, facts)
+
+    async def _timed(self, operation: str, attempt: Callable[[], Awaitable[Decision]], budget_s: float) -> Decision:
         began = time.perf_counter()
-
-        async def attempt() -> Decision:
-            policy = await self._entitlements.policy(join.customer)
-            facts: str | None = None
-            for _ in range(COMPILATIONS_MAX):
-                claims = policy.claims(join, facts)
-                outcome = await evaluate(claims)
-                match outcome:
-                    case outcomes.Stale():
-                        policy = await self._entitlements.current(join.customer, outcome)
-                    case outcomes.DayOver():
-                        policy = await self._entitlements.roll(join.customer, outcome)
-                    case outcomes.Bound():
-                        facts = outcome.facts
-                    case outcomes.Conflict():
-                        raise ConnectionConflict
-                    case _:
-                        return _decision(join, policy, claims, outcome)
-            raise Unstable("entitlements changed at every attempt")
-
         decision = await self._retried(operation, attempt, budget_s)
         self._emit(Decided(operation, decision, time.perf_counter() - began))
         return decision
@@ -154,94 +209,3 @@ class Admission:
         except StoreError as error:
             self._emit(StoreFailed(operation, isinstance(error, OutcomeUnknown), str(error)))
             raise
-
-
-def lease_of(join: Join) -> Lease:
-    """Which lease covers a leg: a node's and a stated one are provisional until confirmed, otherwise the leg is connected at once."""
-    if join.lease_s is not None:
-        return Lease(provisional=True, expires_in_s=join.lease_s)
-    if join.node:
-        return Lease(provisional=True, expires_in_s=NODE_LEASE_S)
-    return Lease(provisional=False, expires_in_s=LONG_LEASE_S)
-
-
-def _info(join: Join, claims: Claims) -> bytes:
-    return msgspec.json.encode(
-        LegInfo(
-            join.service, join.meeting, join.endpoint, join.role, claims.binding.host, join.person,
-            claims.binding.department or join.department, claims.licensed_by, claims.counted_in,
-        )
-    )  # fmt: skip
-
-
-def _decision(join: Join, policy: Policy, claims: Claims, outcome: AdmitOutcome) -> Decision:
-    """The decision that an outcome means."""
-    owner = claims.binding.host
-    meeting_host = owner if join.host and owner and normal_address(join.host) != owner else None
-    match outcome:
-        case outcomes.Admitted():
-            return Decision(
-                admitted=True, reason=Reason.ADMITTED, join=join, decided_at_ms=outcome.now_ms, mode=policy.mode,
-                overage=outcome.overage, licensed_by=claims.licensed_by, counted_in=claims.counted_in,
-                limits=_limits(claims, outcome), lease=lease_of(join), meeting_host=meeting_host,
-            )  # fmt: skip
-        case outcomes.Replayed():
-            return _replayed(join, policy, claims, outcome)
-        case outcomes.Shadowed():
-            return Decision(
-                admitted=True, reason=Reason.SHADOW, join=join, decided_at_ms=outcome.now_ms, mode=policy.mode,
-                would_deny=outcome.reason, lease=lease_of(join),
-            )  # fmt: skip
-        case outcomes.Denied():
-            failed = claims.checks[outcome.check]
-            use = (
-                (LimitUse(failed.limit, outcome.use, failed.committed, failed.ceiling),)
-                if isinstance(failed, Count)
-                else ()
-            )
-            busy = member_of(outcome.child) if outcome.reason is Reason.HOST_BUSY and outcome.child else None
-            return Decision(
-                admitted=False, reason=outcome.reason, join=join, decided_at_ms=outcome.now_ms, mode=policy.mode,
-                limits=use, busy_meeting=busy, meeting_host=meeting_host,
-            )  # fmt: skip
-    reason = Reason.ALREADY_RELEASED if isinstance(outcome, outcomes.AlreadyReleased) else Reason.TOO_LATE
-    return Decision(admitted=False, reason=reason, join=join, decided_at_ms=outcome.now_ms, mode=policy.mode)
-
-
-def _replayed(join: Join, policy: Policy, claims: Claims, outcome: outcomes.Replayed) -> Decision:
-    info = msgspec.json.decode(outcome.info, type=LegInfo)
-    governing = {check.group: check for check in claims.checks if isinstance(check, Count)}
-    limits = [
-        LimitUse(check.limit, use, check.committed, check.ceiling)
-        for group, use in reversed(list(outcome.counts.items()))
-        if (check := governing.get(group)) and (check.ceiling is not None or check.committed is not None)
-    ]
-    if outcome.connected_ms is None:
-        lease = Lease(provisional=True, expires_in_s=outcome.lease_ms // 1000)
-    else:
-        left_ms = outcome.connected_ms + outcome.lease_ms - outcome.now_ms
-        lease = Lease(provisional=False, expires_in_s=max(0, left_ms // 1000))
-    return Decision(
-        admitted=True,
-        reason=Reason.REPLAYED,
-        join=join,
-        decided_at_ms=outcome.admitted_ms,
-        mode="shadow" if outcome.would_deny else policy.mode,
-        overage=outcome.overage,
-        licensed_by=info.licensed_by,
-        counted_in=info.counted_in,
-        limits=tuple(limits),
-        lease=lease,
-        would_deny=outcome.would_deny,
-    )
-
-
-def _limits(claims: Claims, outcome: outcomes.Admitted) -> tuple[LimitUse, ...]:
-    """Limits that governed an admission, the widest first."""
-    return tuple(
-        [
-            LimitUse(check.limit, outcome.counts[check.group], check.committed, check.ceiling)
-            for check in reversed(claims.checks)
-            if type(check) is Count and (check.ceiling is not None or check.committed is not None)
-        ]
-    )

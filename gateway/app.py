@@ -10,13 +10,20 @@ from aiohttp import web
 
 from gateway.admission import Admission
 from gateway.api import customers, decisions, health, http, openapi
-from gateway.domain.catalogue import Customer
+from gateway.compliance_reports import ComplianceReports
+from gateway.domain.catalogue import Customer, with_kept_numbers
+from gateway.domain.changes import VersionMismatch, replaced
+from gateway.domain.telephones import Telephones
 from gateway.embedded import EmbeddedRedis
-from gateway.entitlements import Entitlements, VersionMismatch
+from gateway.entitlements import Entitlements
+from gateway.event_reports import EventReports
 from gateway.events import Event, StoreConnected, StoreLost
+from gateway.housekeeping import Housekeeping
 from gateway.kernel import scripts
 from gateway.kernel.connection import StoreConnection
+from gateway.kernel.errors import StoreError
 from gateway.kernel.kernel import Kernel
+from gateway.number_key import number_key
 from gateway.reports import Reports
 from gateway.settings import Settings
 from gateway.telemetry import metrics
@@ -29,6 +36,7 @@ KEEPALIVE_S = 75.0
 
 SHUTDOWN_S = 10.0
 TOKENS_REFRESH_S = 1.0
+HOUSEKEEPING_S = 6 * 3600.0
 
 _log = structlog.get_logger("gateway")
 
@@ -63,6 +71,8 @@ class Core:
     entitlements: Entitlements
     admission: Admission
     reports: Reports
+    compliance: ComplianceReports
+    events: EventReports
     draining: bool = False
 
     def checks(self) -> dict[str, str]:
@@ -91,17 +101,27 @@ def build_core(url: str, *, budget_s: float, telemetry: Telemetry, clock: str | 
     kernel = Kernel(store, loaded, decision_timeout_s=budget_s, emit=telemetry.emit)
     entitlements = Entitlements(kernel, telemetry.emit)
     admission = Admission(kernel, entitlements, telemetry.emit, budget_s=budget_s)
-    return Core(store, kernel, entitlements, admission, Reports(kernel, entitlements))
+    reports = Reports(kernel, entitlements)
+    return Core(
+        store,
+        kernel,
+        entitlements,
+        admission,
+        reports,
+        ComplianceReports(kernel, reports),
+        EventReports(kernel, entitlements),
+    )
 
 
 def build_apps(
-    core: Core, telemetry: Telemetry, tokens: Tokens, *, metrics_customers_max: int
+    core: Core, telemetry: Telemetry, tokens: Tokens, telephones: Telephones, *, metrics_customers_max: int
 ) -> tuple[web.Application, web.Application]:
     """The admission application and the admin application."""
     apps = []
     for _ in range(2):
         app = web.Application(middlewares=[http.problems], client_max_size=http.LARGE_BODY_BYTES_MAX + 1)
         app[http.TOKENS] = tokens
+        app[http.TELEPHONES] = telephones
         app[health.CHECKS] = core.checks
         app[decisions.ADMISSION] = core.admission
         app.add_routes(health.routes())
@@ -118,9 +138,14 @@ def build_apps(
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> AsyncIterator[Gateway]:
-    """A gateway that serves as long as the context lasts. Raises EmbeddedRedisError, OSError (a port is taken)."""
+    """A gateway that serves as long as the context lasts.
+
+    Raises EmbeddedRedisError, OSError (a port is taken), NumberKeyError, NumberKeyMissing (the catalogue blocks numbers).
+    """
     telemetry = Telemetry()
     tokens = Tokens(settings.tokens, required=settings.listens_beyond_loopback)
+    telephones = Telephones(number_key(settings))
+    catalogue = [with_kept_numbers(customer, telephones.keep) for customer in catalogue]
     async with contextlib.AsyncExitStack() as stack:
         embedded = None
         url = settings.redis_url
@@ -138,13 +163,13 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
                 detail="the store is away; start again to load the catalogue",
                 error=core.store.last_error,
             )
-        admission, admin = build_apps(core, telemetry, tokens, metrics_customers_max=settings.metrics_customers_max)
+        admission, admin = build_apps(core, telemetry, tokens, telephones, metrics_customers_max=settings.metrics_customers_max)
         urls = [
             await _listen(stack, admission, settings.host, settings.port),
             await _listen(stack, admin, settings.admin_host, settings.admin_port),
         ]
-        refresher = asyncio.create_task(_refresh_tokens(tokens), name="tokens")
-        stack.callback(refresher.cancel)
+        for name, work in {"tokens": _refresh_tokens(tokens), "housekeeping": _keep_house(core)}.items():
+            stack.callback(asyncio.create_task(work, name=name).cancel)
         redis = f"embedded Redis {embedded.server.version}" if embedded and embedded.server else "external Redis"
         yield Gateway(core, urls[0], urls[1], redis, embedded)
         core.draining = True
@@ -155,7 +180,7 @@ async def install(entitlements: Entitlements, catalogue: Sequence[Customer]) -> 
     installed = 0
     for customer in catalogue:
         with contextlib.suppress(VersionMismatch):
-            await entitlements.replace(customer, expected=0, by="catalogue")
+            await entitlements.change(customer.id, replaced(customer, 0), "install", "catalogue")
             installed += 1
     if catalogue:
         _log.info("catalogue.loaded", installed=installed, kept=len(catalogue) - installed)
@@ -172,6 +197,15 @@ async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, host: 
     address = runner.addresses[0]
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"http://{shown}:{address[1]}"
+
+
+async def _keep_house(core: Core) -> None:
+    """Forgets, every now and then, what nothing asks for any more."""
+    housekeeping = Housekeeping(core.kernel, core.entitlements)
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_S)
+        with contextlib.suppress(StoreError):  # the core has told of it; the next time is early enough
+            _log.info("housekeeping.done", forgotten=await housekeeping.run())
 
 
 async def _refresh_tokens(tokens: Tokens) -> None:

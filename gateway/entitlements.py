@@ -7,17 +7,17 @@ because claims carry the version that they were compiled from. So a change made 
 import asyncio
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Any
 
-import msgspec
-
-from gateway.domain.catalogue import Customer
+from gateway.domain.changes import Change
+from gateway.domain.contract import commitments
 from gateway.domain.days import day, day_at, days_between
-from gateway.domain.policy import Policy, Record, Status, commitments
+from gateway.domain.policy import Policy
+from gateway.domain.record import Record
 from gateway.events import CustomerChanged, Emit
 from gateway.kernel import outcomes
 from gateway.kernel.errors import OutcomeUnknown
 from gateway.kernel.kernel import Kernel
+from gateway.stored_record import decode_record, encode_record
 
 
 COPIES_MAX = 20_000
@@ -29,42 +29,6 @@ LARGE_DOCUMENT_BYTES = 16 * 1024
 ATTEMPTS_MAX = 8
 ROLL_DAYS_MAX = 200
 """Days rolled in one script; a customer that slept longer takes several."""
-
-
-class EntitlementsError(Exception):
-    """A change that cannot be made; says why.
-
-    EntitlementsError
-    ├── CustomerNotFound
-    ├── VersionMismatch     the entitlements are not of the version that the caller has seen
-    └── StatusFinal         a terminated customer stays terminated
-    """
-
-
-class CustomerNotFound(EntitlementsError):
-    """No such customer."""
-
-
-class VersionMismatch(EntitlementsError):
-    """The entitlements have another version. `current` says which."""
-
-    def __init__(self, current: int) -> None:
-        super().__init__(f"the entitlements are at version {current}")
-        self.current = current
-
-
-class StatusFinal(EntitlementsError):
-    """The customer was terminated; that is final."""
-
-
-class _Document(msgspec.Struct, omit_defaults=True):
-    """The stored form of a record."""
-
-    customer: dict[str, Any] | None = None
-    status: Status = "active"
-    status_reason: str | None = None
-    status_at_ms: int | None = None
-    status_by: str | None = None
 
 
 class Entitlements:
@@ -113,69 +77,20 @@ class Entitlements:
                 break  # changed meanwhile: the caller's next attempt is told so
         return await self.load(customer)
 
-    async def replace(self, customer: Customer, *, expected: int | None = None, by: str = "") -> int:
-        """Installs a customer, over version `expected` if given (0: must be new). Returns the new version; status stays.
+    async def change(self, customer: str, changed: Change, change: str, by: str = "") -> Record:
+        """Reads the record, changes it and installs it; again if somebody else was faster. `change` names it for the outbox and the logs.
 
         Raises:
-            VersionMismatch: it is of another version.
+            ChangeRefused: as `changed` says; nothing was done.
+            CatalogueInvalid: the change makes entitlements that no catalogue may hold.
         """
-
-        def changed(record: Record) -> Record:
-            if expected is not None and record.version != expected:
-                raise VersionMismatch(record.version)
-            return replace(record, customer=customer)
-
-        return (await self._change(customer.id, changed, "install", by)).version
-
-    async def remove(self, customer: str, *, expected: int | None = None, by: str = "") -> None:
-        """Removes a customer. Joins are refused from then on; live legs stay until they are released. The version counts on.
-
-        Raises:
-            CustomerNotFound, VersionMismatch
-        """
-
-        def changed(record: Record) -> Record:
-            if record.customer is None:
-                raise CustomerNotFound(customer)
-            if expected is not None and record.version != expected:
-                raise VersionMismatch(record.version)
-            return Record(record.version)
-
-        await self._change(customer, changed, "remove", by)
-
-    async def set_status(self, customer: str, status: Status, *, reason: str | None, by: str = "") -> Record:
-        """Suspends, resumes or terminates a customer (T20.1); who, when and why are kept.
-
-        Raises:
-            CustomerNotFound, StatusFinal
-        """
-
-        def changed(record: Record) -> Record:
-            if record.customer is None:
-                raise CustomerNotFound(customer)
-            if record.status == "terminated" and status != "terminated":
-                raise StatusFinal("a terminated customer stays terminated")
-            now_ms = self._kernel.store_now_ms()
-            return replace(record, status=status, status_reason=reason, status_at_ms=now_ms, status_by=by or None)
-
-        change = {"active": "resume", "suspended": "suspend", "terminated": "terminate"}[status]
-        return await self._change(customer, changed, change, by)
-
-    async def _change(self, customer: str, changed: Any, change: str, by: str) -> Record:
-        """Reads, changes and installs, again if somebody else was faster."""
         policy = await self.load(customer)
         for _ in range(ATTEMPTS_MAX):
-            record: Record = changed(policy.record)
-            document = msgspec.json.encode(
-                _Document(
-                    record.customer.document() if record.customer else None,
-                    record.status, record.status_reason, record.status_at_ms, record.status_by,
-                )
-            )  # fmt: skip
+            record = changed(policy.record, self._kernel.store_now_ms())
             today = day(policy.day) if policy.record.version else day_at(self._kernel.store_now_ms())
             meters = commitments(record.customer, today.ordinal)
             outcome = await self._kernel.install(
-                customer, policy.record.version, document, today, meters, change=change
+                customer, policy.record.version, encode_record(record), today, meters, change=change
             )
             match outcome:
                 case outcomes.Installed(version=version):
@@ -211,12 +126,4 @@ class Entitlements:
 
 
 def _compiled(found: outcomes.Entitlements) -> Policy:
-    if not found.document:
-        return Policy(Record(found.version), found.day)
-    document = msgspec.json.decode(found.document, type=_Document)
-    # By shape only: a rule that has become stricter since must not take away what is in force.
-    customer = Customer.model_validate(document.customer) if document.customer is not None else None
-    record = Record(
-        found.version, customer, document.status, document.status_reason, document.status_at_ms, document.status_by
-    )
-    return Policy(record, found.day)
+    return Policy(decode_record(found.version, found.document), found.day)

@@ -3,18 +3,16 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import msgspec
-
-from gateway.admission import LegInfo
-from gateway.domain.policy import REPORTED_POOLS, Policy
+from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
+from gateway.domain.policy import Policy
 from gateway.entitlements import Entitlements
 from gateway.kernel import outcomes
 from gateway.kernel.errors import OutcomeUnknown
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import Leg, Register, Snapshot
+from gateway.legs import LegInfo, info_of
 
 
-METERED_POOLS = ("ports", "teams_ports")
 ROLLS_MAX = 4
 PAGE_LEGS = 500
 
@@ -69,7 +67,7 @@ class Reports:
         pools: list[PoolUse] = []
         for pool, group in REPORTED_POOLS.items():
             used, register = snapshot.groups[group]
-            limit = policy.limits.get(group)
+            limit = policy.limit(group)
             if used or register or limit:
                 # After the last term a pool is held at its last commitment, which only the register knows (T1.4).
                 committed = register.committed if register else (limit.committed if limit else None)
@@ -82,21 +80,21 @@ class Reports:
         wanted = [
             (ordinal, pool) for ordinal in range(first, min(last, snapshot.day - 1) + 1) for pool in METERED_POOLS
         ]
-        closed = await self._kernel.days(customer, wanted)
+        closed = await self._kernel.days(customer, [(ordinal, REPORTED_POOLS[pool]) for ordinal, pool in wanted])
         rows = [
             OverageRow(ordinal, pool, register, final=True)
             for (ordinal, pool), register in zip(wanted, closed, strict=True)
             if register is not None
         ]
         if first <= snapshot.day <= last:
-            running = [(pool, snapshot.groups[pool][1]) for pool in METERED_POOLS]
+            running = [(pool, snapshot.groups[REPORTED_POOLS[pool]][1]) for pool in METERED_POOLS]
             rows += [OverageRow(snapshot.day, pool, register, final=False) for pool, register in running if register]
         return rows
 
     async def connections(self, customer: str, cursor: int, count: int) -> tuple[int, list[tuple[Leg, LegInfo]]]:
         """A page of live legs with the cursor of the next one (0: none)."""
         following, legs = await self._kernel.legs(customer, cursor, count)
-        return following, [(leg, msgspec.json.decode(leg.info, type=LegInfo)) for leg in legs]
+        return following, [(leg, info_of(leg.info)) for leg in legs]
 
     def each_connection(self, customer: str) -> AsyncIterator[list[Leg]]:
         """All live legs, page by page."""

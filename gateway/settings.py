@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,7 +23,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class Settings(BaseSettings):
     """What `gateway serve` runs with. Units stand in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+    # What is wrong with a value is said without the value: some are secret.
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     catalogue: Path | None = None
     host: str = "127.0.0.1"
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
     redis_url: RedisUrl | None = None
     data_dir: Path = Path("gateway-data")
     tokens_file: Path | None = None
+    number_key: SecretStr | None = None
+    """Hashes telephone numbers (T21.1); at least 32 characters. No option of the command line, which others can see."""
+    number_key_file: Path | None = None
+    """Holds the key instead."""
     decision_budget_ms: Annotated[int, Field(ge=10, le=10_000)] = 150
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

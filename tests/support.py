@@ -12,7 +12,10 @@ from redis.asyncio import Redis
 
 from gateway.app import Core, Telemetry, build_core
 from gateway.domain.catalogue import Customer, parse_customer
+from gateway.domain.changes import replaced, with_status
 from gateway.domain.join import ROLES, Decision, Endpoint, Join, Role, Service
+from gateway.domain.record import Status
+from gateway.entitlements import Entitlements
 from gateway.kernel.verify import verify
 
 
@@ -127,6 +130,16 @@ def join(connection: str, meeting: str = "m1", **fields: Any) -> Join:
     service = Service(body.pop("service"))
     role = Role(body.pop("role", ROLES[service][0]))
     return Join(service=service, endpoint=Endpoint(body.pop("endpoint")), role=role, **body)
+
+
+async def install(entitlements: Entitlements, held: Customer, *, expected: int | None = None) -> int:
+    """Replaces what a customer holds; the new version."""
+    return (await entitlements.change(held.id, replaced(held, expected), "install", "test")).version
+
+
+async def set_status(entitlements: Entitlements, status: Status, *, reason: str | None = "test") -> None:
+    """Suspends, resumes or terminates customer `acme`."""
+    await entitlements.change("acme", with_status("acme", status, reason, "test"), "status", "test")
 
 
 async def admit(core: Core, asked: Join) -> Decision:

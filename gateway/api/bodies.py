@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from gateway.admission import LegInfo
 from gateway.domain.days import day, instant
-from gateway.domain.policy import Record
+from gateway.domain.record import Record
 from gateway.kernel.outcomes import Leg
+from gateway.legs import LegInfo
 from gateway.reports import OverageRow, PoolUse, Usage
 
 

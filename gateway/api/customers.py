@@ -14,10 +14,12 @@ from gateway.api.decisions import ADMISSION
 from gateway.api.http import LARGE_BODY_BYTES_MAX, body_of, caller, json_response, query_of
 from gateway.api.problems import ErrorDetail, Problem, decoded, invalid, invalid_catalogue
 from gateway.domain.catalogue import CatalogueInvalid, parse_customer
+from gateway.domain.changes import CustomerNotFound, StatusFinal, VersionMismatch, removed, replaced, with_status
 from gateway.domain.customer import CUSTOMER_ID, PRINTABLE
 from gateway.domain.days import PACIFIC
-from gateway.domain.policy import Policy, Status
-from gateway.entitlements import CustomerNotFound, Entitlements, StatusFinal, VersionMismatch
+from gateway.domain.policy import Policy
+from gateway.domain.record import Status
+from gateway.entitlements import Entitlements
 from gateway.kernel.outcomes import Released
 from gateway.reports import Reports
 from gateway.tokens import Scope, Token
@@ -29,6 +31,7 @@ REPORTS = web.AppKey("REPORTS", Reports)
 PAGE_DEFAULT, PAGE_MAX = 100, 1000
 REPORT_DAYS_MAX = 400
 RELEASES_AT_ONCE = 100
+CHANGES: dict[Status, str] = {"active": "resume", "suspended": "suspend", "terminated": "terminate"}
 
 
 def routes() -> list[web.RouteDef]:
@@ -105,10 +108,10 @@ async def put_customer(request: web.Request) -> web.Response:
             "conflict", "There is no such customer.", [ErrorDetail("If-Match", "is given, and there is none")]
         )
     try:
-        version = await entitlements.replace(parsed, expected=expected, by=token.id)
+        record = await entitlements.change(customer, replaced(parsed, expected), "install", token.id)
     except VersionMismatch as error:
         raise _mismatch(error) from None
-    return json_response(parsed.document(), 201 if before.record.customer is None else 200, {"ETag": f'"{version}"'})
+    return json_response(parsed.document(), 201 if before.record.customer is None else 200, {"ETag": f'"{record.version}"'})
 
 
 async def delete_customer(request: web.Request) -> web.Response:
@@ -116,7 +119,7 @@ async def delete_customer(request: web.Request) -> web.Response:
     customer, token = _addressed(request, "admin")
     query_of(request)
     try:
-        await request.app[ENTITLEMENTS].remove(customer, expected=_expected(request), by=token.id)
+        await request.app[ENTITLEMENTS].change(customer, removed(customer, _expected(request)), "remove", token.id)
     except VersionMismatch as error:
         raise _mismatch(error) from None
     except CustomerNotFound:
@@ -203,7 +206,8 @@ async def _set_status(request: web.Request, status: Status) -> web.Response:
     if status == "active" and asked.drop_live:
         raise invalid("$.drop_live", "does not go with resume")
     try:
-        record = await request.app[ENTITLEMENTS].set_status(customer, status, reason=asked.reason, by=token.id)
+        changed = with_status(customer, status, asked.reason, token.id)
+        record = await request.app[ENTITLEMENTS].change(customer, changed, CHANGES[status], token.id)
     except CustomerNotFound:
         raise _not_found() from None
     except StatusFinal as error:

@@ -1,14 +1,15 @@
-"""Routes that media servers call: admit, preview, release, batch."""
+"""Routes that media servers call: admit, preview, move, release, batch."""
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from gateway.admission import Admission, ConnectionConflict
+from gateway.admission import Admission, ConnectionConflict, ConnectionUnknown
 from gateway.api import wire
-from gateway.api.http import LARGE_BODY_BYTES_MAX, body_of, bound_to, caller, json_response, query_of
+from gateway.api.http import LARGE_BODY_BYTES_MAX, TELEPHONES, body_of, bound_to, caller, json_response, query_of
 from gateway.api.problems import ErrorDetail, Problem, invalid, store_unavailable
 from gateway.kernel.errors import StoreError
 from gateway.kernel.outcomes import Released
@@ -24,6 +25,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.post("/v1/admit", admit),
         web.post("/v1/preview", preview),
+        web.post("/v1/move", move),
         web.post("/v1/release", release),
         web.post("/v1/batch", batch),
     ]
@@ -31,12 +33,17 @@ def routes() -> list[web.RouteDef]:
 
 async def admit(request: web.Request) -> web.Response:
     """Decides a join and takes its seat."""
-    return await _decided(request, take=True)
+    return await _decided(request, wire.decode_join)
 
 
 async def preview(request: web.Request) -> web.Response:
     """Decides a join and changes nothing."""
-    return await _decided(request, take=False)
+    return await _decided(request, wire.decode_preview)
+
+
+async def move(request: web.Request) -> web.Response:
+    """Takes a leg to another meeting or role, in one step."""
+    return await _decided(request, wire.decode_move)
 
 
 async def release(request: web.Request) -> web.Response:
@@ -67,30 +74,39 @@ async def batch(request: web.Request) -> web.Response:
 
     async def run(lane: list[tuple[int, wire.Operation]]) -> None:
         for position, operation in lane:
-            results[position] = await _result(request.app[ADMISSION], token, operation, f"$.operations[{position}]")
+            results[position] = await _result(request.app, token, operation, f"$.operations[{position}]")
 
     await asyncio.gather(*[run(lane) for lane in lanes.values()])
     return json_response(wire.BatchResult(results))
 
 
-async def _decided(request: web.Request, *, take: bool) -> web.Response:
+async def _decided(request: web.Request, decode: Callable[[bytes], wire.JoinRequest]) -> web.Response:
     token = caller(request, "admit")
     query = query_of(request, ("deny_status",))
     deny_status = DENY_STATUSES.get(query["deny_status"]) if "deny_status" in query else 200
     if deny_status is None:
         raise invalid("deny_status", f"is one of {', '.join(DENY_STATUSES)}")
-    asked = wire.decode_join(await body_of(request))
-    answer = await _decide(request.app[ADMISSION], token, asked, "$", take=take)
+    asked = decode(await body_of(request))
+    answer = await _decide(request.app, token, asked, "$")
     return json_response(answer, deny_status if isinstance(answer, wire.DenyDecision) else 200)
 
 
 async def _decide(
-    admission: Admission, token: Token, asked: wire.JoinRequest, root: str, *, take: bool
+    app: web.Application, token: Token, asked: wire.JoinRequest, root: str
 ) -> wire.AdmitDecision | wire.DenyDecision:
-    join = wire.join_of(asked, root)
+    """What is decided of an admit, a preview or a move. Raises Problem."""
+    join = wire.join_of(asked, app[TELEPHONES], root)
     bound_to(token, join.customer, join.node)
+    admission, wait_s = app[ADMISSION], asked.deadline_ms / 1000
     try:
-        decision = await (admission.admit(join, wait_s=asked.deadline_ms / 1000) if take else admission.preview(join))
+        if isinstance(asked, wire.MoveRequest):
+            decision = await admission.move(join, asked.origin, wait_s=wait_s)
+        elif isinstance(asked, wire.PreviewRequest):
+            decision = await admission.preview(join)
+        else:
+            decision = await admission.admit(join, wait_s=wait_s)
+    except ConnectionUnknown:
+        raise Problem("not-found", f"{root}.connection is not live.") from None
     except ConnectionConflict:
         message = "is live with other facts (meeting, role, endpoint, host, ...); a new leg needs a new id"
         raise Problem(
@@ -114,12 +130,12 @@ async def _release(admission: Admission, token: Token, asked: wire.ReleaseReques
     return wire.ReleaseResult(released=True, connected_s=(outcome.now_ms - outcome.connected_ms) / 1000)
 
 
-async def _result(admission: Admission, token: Token, operation: wire.Operation, root: str) -> Any:
+async def _result(app: web.Application, token: Token, operation: wire.Operation, root: str) -> Any:
     """The result of one operation of a batch; a problem stands in its place."""
     try:
         if isinstance(operation, wire.ReleaseOperation):
-            return await _release(admission, token, operation, root)
-        return await _decide(admission, token, operation, root, take=isinstance(operation, wire.AdmitOperation))
+            return await _release(app[ADMISSION], token, operation, root)
+        return await _decide(app, token, operation, root)
     except Problem as problem:
         return problem.body
     except StoreError:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.api.problems import Problem, from_validation, invalid, store_unavailable
 from gateway.domain.customer import shown
+from gateway.domain.telephones import Telephones
 from gateway.kernel.errors import StoreError
 from gateway.tokens import Scope, Token, Tokens
 
@@ -22,6 +23,7 @@ REALM = 'Bearer realm="gateway"'
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 TOKENS = web.AppKey("TOKENS", Tokens)
+TELEPHONES = web.AppKey("TELEPHONES", Telephones)
 LOOPBACK_OWNER = Token("loopback", "", ("admit", "nodes", "read", "admin"))
 """Who calls where no token is configured: anybody who reaches the loopback interface."""
 

@@ -8,7 +8,8 @@ import msgspec
 from aiohttp import web
 
 from gateway.domain.customer import Fault, shown
-from gateway.domain.reasons import ADVICE, Reason
+from gateway.domain.messages import ADVICE
+from gateway.domain.reasons import Reason
 
 
 CONTENT_TYPE = "application/problem+json"

@@ -3,13 +3,15 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from gateway.api.problems import decoded, from_validation, invalid
 from gateway.domain.customer import CUSTOMER_ID, PRINTABLE
 from gateway.domain.days import instant
 from gateway.domain.join import ROLES, Decision, Endpoint, Join, Role, Service
-from gateway.domain.reasons import ADVICE, Reason
+from gateway.domain.messages import ADVICE
+from gateway.domain.reasons import Reason
+from gateway.domain.telephones import Telephones
 
 
 CONNECTION_BYTES_MAX = 256
@@ -55,6 +57,16 @@ class JoinRequest(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True)
     deadline_ms: Annotated[int, Meta(ge=1, le=60000, description="How long the caller will wait.")] = 2000
 
 
+class PreviewRequest(JoinRequest, frozen=True, kw_only=True):
+    """A connection that might ask to join."""
+
+
+class MoveRequest(JoinRequest, frozen=True, kw_only=True):
+    """A live connection that goes from the meeting `from` to this meeting or role."""
+
+    origin: Identifier = field(name="from")
+
+
 class ReleaseRequest(Struct, forbid_unknown_fields=True, frozen=True):
     """A connection that has ended."""
 
@@ -68,15 +80,19 @@ class AdmitOperation(JoinRequest, tag_field="op", tag="admit", frozen=True, kw_o
     """An admit within a batch."""
 
 
-class PreviewOperation(JoinRequest, tag_field="op", tag="preview", frozen=True, kw_only=True):
+class PreviewOperation(PreviewRequest, tag_field="op", tag="preview", frozen=True, kw_only=True):
     """A preview within a batch."""
+
+
+class MoveOperation(MoveRequest, tag_field="op", tag="move", frozen=True, kw_only=True):
+    """A move within a batch."""
 
 
 class ReleaseOperation(ReleaseRequest, tag_field="op", tag="release", frozen=True):
     """A release within a batch."""
 
 
-Operation = AdmitOperation | PreviewOperation | ReleaseOperation
+Operation = AdmitOperation | PreviewOperation | MoveOperation | ReleaseOperation
 
 
 class BatchRequest(Struct, forbid_unknown_fields=True, frozen=True):
@@ -154,6 +170,8 @@ class BatchResult(Struct, frozen=True):
 
 
 _JOIN = msgspec.json.Decoder(JoinRequest)
+_PREVIEW = msgspec.json.Decoder(PreviewRequest)
+_MOVE = msgspec.json.Decoder(MoveRequest)
 _RELEASE = msgspec.json.Decoder(ReleaseRequest)
 _BATCH = msgspec.json.Decoder(BatchRequest)
 _STATUS = msgspec.json.Decoder(StatusRequest)
@@ -163,6 +181,16 @@ _OPERATION: msgspec.json.Decoder[Operation] = msgspec.json.Decoder(Operation)
 def decode_join(body: bytes) -> JoinRequest:
     """A join as it was sent. Raises msgspec.DecodeError (not JSON), msgspec.ValidationError."""
     return decoded(_JOIN.decode, body)
+
+
+def decode_preview(body: bytes) -> PreviewRequest:
+    """A join to preview as it was sent. Raises as `decode_join`."""
+    return decoded(_PREVIEW.decode, body)
+
+
+def decode_move(body: bytes) -> MoveRequest:
+    """A move as it was sent. Raises as `decode_join`."""
+    return decoded(_MOVE.decode, body)
 
 
 def decode_release(body: bytes) -> ReleaseRequest:
@@ -194,8 +222,8 @@ def check_connection(connection: str, root: str = "$") -> None:
         raise invalid(f"{root}.connection", f"is longer than {CONNECTION_BYTES_MAX} bytes")
 
 
-def join_of(request: JoinRequest, root: str = "$") -> Join:
-    """The join that is asked about, once the rules between fields hold. Raises Problem."""
+def join_of(request: JoinRequest, telephones: Telephones, root: str = "$") -> Join:
+    """The join that is asked about, once the rules between fields hold; telephone numbers end here (T21.1). Raises Problem."""
     check_connection(request.connection, root)
     roles = ROLES[request.service]
     if request.role is not None and request.role not in roles:
@@ -218,8 +246,13 @@ def join_of(request: JoinRequest, root: str = "$") -> Join:
         node=request.node,
         room=request.room,
         department=request.department,
+        media=request.media,
         calling=request.calling,
+        number=telephones.read(request.number) if request.number else None,
+        access_number=telephones.read(request.access_number) if request.access_number else None,
+        country=request.country,
         access=request.access,
+        features=tuple(request.features),
         lease_s=request.lease_s,
     )
 

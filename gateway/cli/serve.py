@@ -30,6 +30,10 @@ def serve(
     tokens_file: Annotated[
         Path | None, typer.Option(help="Hashes of bearer tokens. [default: tokens.json in the data directory]")
     ] = None,
+    number_key_file: Annotated[
+        Path | None,
+        typer.Option(help="Key for hashes of telephone numbers. [default: made, only for the embedded Redis]"),
+    ] = None,
     decision_budget_ms: Annotated[
         int | None, typer.Option(help="How long a decision waits for the store. [default: 150]")
     ] = None,

@@ -7,12 +7,13 @@ import functools
 import re
 
 
-GENERIC_LOCAL_PARTS = frozenset({
-    "admin", "administrator", "boardroom", "conference", "contact", "events", "guest", "hello", "help", "helpdesk", "host", "hr", "huddle",
-    "info", "it", "mail", "marketing", "meeting", "meetings", "office", "postmaster", "reception", "room", "sales", "service", "shared",
-    "support", "team", "test", "training", "user", "webinar", "webmaster",
+GENERIC_WORDS = frozenset({
+    "admin", "administrator", "all", "boardroom", "conf", "conference", "contact", "demo", "events", "guest", "guests", "hello", "help",
+    "helpdesk", "host", "hosts", "hr", "huddle", "info", "it", "kiosk", "lobby", "mail", "marketing", "meeting", "meetingroom", "meetings",
+    "noreply", "office", "postmaster", "reception", "room", "rooms", "sales", "service", "services", "shared", "staff", "support", "team",
+    "teams", "test", "training", "user", "users", "video", "vc", "webinar", "webmaster",
 })  # fmt: skip
-"""Local parts that name a function or a room instead of an individual (T2.4)."""
+"""Words that name a function or a room instead of an individual (T2.4)."""
 
 
 @functools.lru_cache(maxsize=16384)
@@ -26,11 +27,13 @@ def normal_address(address: str) -> str:
 
 
 def domain_of(address: str) -> str:
-    """The domain of an address, case-folded; empty where there is none."""
-    return address.strip().casefold().rpartition("@")[2] if "@" in address else ""
+    """The domain of an address, case-folded; empty where there is none, or where it is no address."""
+    local, _, domain = address.strip().casefold().rpartition("@")
+    return domain if local else ""
 
 
 def is_generic(address: str) -> bool:
-    """Whether the local part is a generic name, with or without digits and separators around them (T2.4)."""
-    local = normal_address(address).rpartition("@")[0]
-    return re.sub(r"[-_.]*\d+$", "", local) in GENERIC_LOCAL_PARTS
+    """Whether the local part is of generic words alone, with or without digits and separators at and between them (T2.4)."""
+    normal = normal_address(address)
+    words = [word for word in re.split(r"[-_.\d]+", normal.rpartition("@")[0] or normal) if word]
+    return bool(words) and GENERIC_WORDS.issuperset(words)

@@ -1,14 +1,23 @@
 """Claims: what a join takes from the store, all of it or nothing.
 
-Policy compiles a join to claims; the kernel evaluates them in one step and knows no plan. Three kinds of check, in the order of reasons:
+Policy compiles a join to claims; the kernel evaluates them in one step and knows no plan. The checks, in the order of reasons:
 
 - `Count`: a *group* is a counter with an optional ceiling and commitment. Groups form chains from the connection outwards: a leg adds one to
   the first group of each chain, and to a group's `parent` only when the group went from 0 to 1, because only then did a new member appear
   one level up (`meeting -> host -> hosts`).
-- `Require`: a group must be live.
+- `Attend`: a group that is watched beside another one.
+- `Mark`: a member of a named set, remembered after the legs have gone (an event that was used). Pending until the first connected leg of its
+  group; given back if the group empties while it is pending.
+- `Age`: how long a group has been live, summed over its openings, against a duration.
+- `Before`: an instant from which on the join is denied.
 - `Deny`: a denial that policy found by itself. It travels with the claims, behind the checks for known connections and for stale
   entitlements, so that a gateway with an old copy never denies from it.
+
+Where more than one subscription could license a meeting that is not live yet, claims hold *alternatives*: the next one is tried where the one
+before fails at what only a meeting that goes live needs, a parent or a mark (T12.2).
 """
+
+from typing import Literal
 
 import msgspec
 
@@ -33,10 +42,41 @@ class Count(msgspec.Struct, frozen=True):
         return level_of(self.group)
 
 
-class Require(msgspec.Struct, frozen=True):
-    """The group must be live, else the join is denied for the reason."""
+class Attend(msgspec.Struct, frozen=True):
+    """A group that should not be empty as long as `attends` is live (T4.4). Counted, and never refused.
+
+    Where it is empty all the same, that is remembered with its first and last instant.
+    """
 
     group: str
+    attends: str
+    present: bool
+    """Whether this leg is one of its members."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A member of a set that is remembered. `ceiling` is the size past which it is refused; None: only remembered."""
+
+    set: str
+    member: str
+    group: str
+    """The group whose first connected leg makes the mark final."""
+    reason: Reason
+    ceiling: int | None = None
+
+
+class Age(msgspec.Struct, frozen=True):
+    """How long a group has been live; remembered after it has emptied, with its greatest count. `limit_ms` None: only remembered."""
+
+    group: str
+    reason: Reason
+    limit_ms: int | None = None
+
+
+class Before(msgspec.Struct, frozen=True):
+    """The join is denied from an instant on."""
+
+    instant_ms: int
     reason: Reason
 
 
@@ -46,48 +86,69 @@ class Deny(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-Check = Count | Require | Deny
+Check = Count | Attend | Mark | Age | Before | Deny
 
 
-class Binding(msgspec.Struct, frozen=True):
-    """Facts fixed by the leg that makes a group live, until it empties: who owns the meeting, which department holds it.
+class Facts(msgspec.Struct, frozen=True):
+    """What is fixed while a meeting is live.
 
-    Claims are valid only for these facts. Where the group is live with others, the kernel answers with those, and policy compiles again; where
-    `live` claims were compiled for facts of a group that has emptied since, it says that nothing is fixed any more.
+    By the leg that makes it live: its owner, its department and, of an event, its licence. By the first leg that says so: that a host has been
+    there (T4.4), and since when it streams (T1.3).
+
+    Claims are valid only for these facts. Where the meeting is live with others, the kernel answers with those, and policy compiles again.
     """
 
-    group: str
     host: str | None = None
     department: str | None = None
-    live: bool = False
+    licence: str | None = None
+    hosted: bool = False
+    streaming_since_ms: int | None = None
+    streams_now: bool = False
+    """Begins to stream with this leg; the kernel puts the instant."""
 
     @property
     def value(self) -> str:
         """The facts as one text; ids contain no control characters, so it can be taken apart again."""
-        return f"{self.host or ''}\x1f{self.department or ''}"
+        since = "now" if self.streams_now else (self.streaming_since_ms or "")
+        parts = (self.host or "", self.department or "", self.licence or "", "hosted" if self.hosted else "", str(since))
+        return "\x1f".join(parts)
 
     @staticmethod
-    def parse(value: str) -> tuple[str | None, str | None]:
-        """Host and department from a value."""
-        host, _, department = value.partition("\x1f")
-        return host or None, department or None
+    def parse(value: str) -> "Facts":
+        """From the text that the store keeps."""
+        host, department, licence, hosted, since = value.split("\x1f")
+        return Facts(host or None, department or None, licence or None, bool(hosted), int(since) if since else None)
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the kernel needs to decide a join, valid for one version of the entitlements and one day."""
+class Alternative(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which the join may be licensed. `facts` hold from then on, if the leg takes the group that they are bound to."""
 
-    version: int
-    day: int
     checks: tuple[Check, ...]
-    binding: Binding
+    facts: Facts
     licensed_by: str | None = None
     counted_in: tuple[str, ...] = ()
-    shadow: bool = False
-    """Let in what the checks would deny, and take nothing for it."""
 
     def __post_init__(self) -> None:
         groups = [check.group for check in self.checks if isinstance(check, Count)]
         assert len(groups) == len(set(groups)), f"a group occurs once in a join: {groups}"
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the kernel needs to decide a join, valid for one version of the entitlements, one day, and the facts of the meeting."""
+
+    version: int
+    day: int
+    alternatives: tuple[Alternative, ...]
+    bind_group: str
+    """The group that keeps the facts of the meeting."""
+    live_facts: Facts | None = None
+    """The facts that the claims were compiled for; None: for a meeting that is not live."""
+    person_group: str | None = None
+    """Counts the legs of who joins in this meeting, for customers that have ever had a telephone leg (T1.2)."""
+    audio: Literal["no", "alone", "yes"] = "no"
+    """Whether the leg is audio-only: never, as long as it is alone in `person_group`, always (T1.2)."""
+    shadow: bool = False
+    """Let in what the checks would deny, and take nothing for it."""
 
 
 def group_name(level: str, service: Service, member: str | None = None) -> str:

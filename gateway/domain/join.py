@@ -45,11 +45,24 @@ ROLES: dict[Service, tuple[Role, ...]] = {
 }
 
 
+class Telephone(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a telephone number (T21.1): never the number, but a keyed hash of it and what was derived before hashing."""
+
+    hash: str | None = None
+    """None where the gateway has no key to hash with."""
+    calling_code: int | None = None
+    """The country code that is dialled, such as 33."""
+    country: str | None = None
+    """ISO 3166-1 alpha-2; None for a number of no one country."""
+    number_class: str = "standard"
+    """`standard` or `premium_rate` (T15.4)."""
+
+
 class Join(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint leg that asks to enter a meeting.
 
     `connection` is the caller's id of the leg and the idempotency key; its scope is the customer. `host` is the owner of the meeting, not who
-    joins. Telephone numbers are no part of a join: they are checked at the door and not kept (T21.1).
+    joins. `number` is that of the person, `access_number` the provider's own that was dialled; neither as given (T21.1).
     """
 
     customer: str
@@ -63,8 +76,13 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     room: str | None = None
     department: str | None = None
+    media: str = "video"
     calling: str | None = None
+    number: Telephone | None = None
+    access_number: Telephone | None = None
+    country: str | None = None
     access: str | None = None
+    features: tuple[str, ...] = ()
     lease_s: int | None = None
 
     @property

@@ -1,9 +1,7 @@
-"""What the active subscriptions of a plan mean for a join, in the terms that policy compiles.
+"""Licences for meetings: what the active subscriptions of a plan give to the meeting of a join.
 
-A plan's module turns its subscriptions into `PlanTerms`. Two things can come of a plan:
-
-- *limits of the whole customer* on a level that is counted whatever licenses the meeting (`ports`, `hosts`), and
-- a *licence* for a meeting, with limits that hold for meetings under that licence (`meeting`, `host`).
+A plan's module turns its subscriptions into `PlanTerms`. Limits of the whole customer come from the subscriptions themselves
+(`Subscription.limits`), whatever licenses a meeting; limits of a licence hold for the meetings under it.
 """
 
 from abc import ABC, abstractmethod
@@ -13,18 +11,11 @@ from typing import TypeVar
 
 from gateway.domain.customer import Subscription
 from gateway.domain.join import Join
+from gateway.domain.limits import Limit
 from gateway.domain.reasons import Reason
 
 
 S = TypeVar("S", bound=Subscription)
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """Bounds of one level. `ceiling` refuses, `committed` marks overage; None: no such bound."""
-
-    ceiling: int | None = None
-    committed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +24,31 @@ class Licence:
 
     subscription: str
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    """Limits by level: `meeting`, `host`; `attendees`, `panel`."""
+    by_host: bool = False
+    """Whether it is the owner's licence; then the owner's live meetings are among the customer's hosts (T2.7)."""
     host_begins: bool = False
     """Whether a leg with the role host must come first (T4.4)."""
     counts_in: tuple[str, ...] = ()
     """Subscriptions whose quantity the meeting itself draws on, beside the pools of its legs."""
+    concurrent: bool = False
+    """Whether the event is one of those that may be live at one time (T12.1)."""
+    events_held: int | None = None
+    """How many events may be held under the subscription in its term (T11.1); None: any number."""
+    duration_ms: int | None = None
+    """How long an event may be live, summed over its openings, before joins are refused (T11.5); None: no such bound."""
+    fallback: bool = False
+    """Whether the next plan may license an event that this one has no room for (T12.2)."""
+    counts_hosts: bool = False
+    """Whether the hosts of the current cycle are remembered (T3.3)."""
 
 
 class PlanTerms(ABC):
-    """The active subscriptions of one plan on one day. `limits` are the customer's; `counted_in` names the subscriptions they come from."""
-
-    def __init__(self, *, limits: Mapping[str, Limit] | None = None, counted_in: Sequence[str] = ()) -> None:
-        self.limits: Mapping[str, Limit] = limits or {}
-        self.counted_in = tuple(counted_in)
+    """The active subscriptions of one plan on one day."""
 
     @abstractmethod
-    def license(self, join: Join) -> Licence | Reason:
-        """The licence under which the meeting of this join runs, or the reason why this plan gives none."""
-
-
-def total(values: Sequence[int | None]) -> int | None:
-    """Quantities of several subscriptions added up (T1.5); without a bound as soon as one has none."""
-    present = [value for value in values if value is not None]
-    return sum(present) if len(present) == len(values) else None
+    def license(self, join: Join) -> Sequence[Licence] | Reason:
+        """The licences under which the meeting of this join may run, the preferred first, or the reason why this plan gives none."""
 
 
 def ending_first(subscriptions: Sequence[S]) -> S:

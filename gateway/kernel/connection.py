@@ -12,7 +12,7 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -173,7 +173,7 @@ class StoreConnection:
             self._keeper = None
 
     def call(
-        self, script: Script, keys: tuple[bytes, ...], args: tuple[Any, ...], timeout_s: float
+        self, script: Script, keys: tuple[bytes, ...], args: Sequence[Any], timeout_s: float
     ) -> asyncio.Future[Any]:
         """Runs a script once. The future ends with its answer, or with a StoreError at `timeout_s` at the latest.
 

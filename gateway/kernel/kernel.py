@@ -10,15 +10,16 @@ from typing import Any
 
 import msgspec
 
-from gateway.domain.claims import Claims, Count, Require
+from gateway.domain.claims import Claims
 from gateway.domain.days import Day
 from gateway.domain.join import Join
-from gateway.domain.reasons import Reason
+from gateway.domain.reasons import DENIALS, Reason
 from gateway.events import Emit, StoreAnswered
 from gateway.kernel import outcomes
+from gateway.kernel.arguments import OUTBOX_MAX, decision_arguments, decision_outcome, move_arguments
 from gateway.kernel.connection import StoreConnection
 from gateway.kernel.keys import BUCKETS, bucket_key, keys_of
-from gateway.kernel.outcomes import AdmitOutcome, Register
+from gateway.kernel.outcomes import DecisionOutcome, Register
 from gateway.kernel.scripts import Script
 
 
@@ -28,10 +29,7 @@ TOMBSTONE_MS = 120_000
 DAYS_KEPT = 400
 """Rows of registers per pool: a year of billing and a month to look back."""
 
-OUTBOX_MAX = 20_000
-"""Entries kept per bucket as long as nothing reads them: some minutes of a busy provider, and at most about 200 MB over all buckets."""
-
-TALLIED = tuple([reason for reason in Reason if reason.rank < Reason.STORE_UNAVAILABLE.rank])
+TALLIED = tuple([reason for reason in DENIALS if reason.rank < Reason.STORE_UNAVAILABLE.rank])
 
 
 class Kernel:
@@ -64,22 +62,42 @@ class Kernel:
         deadline_ms: int,
         lease_ms: int,
         connected: bool,
-        info: bytes,
-    ) -> AdmitOutcome:
-        """Decides a join and takes its claims.
+        infos: Sequence[bytes],
+    ) -> DecisionOutcome:
+        """Decides a join and takes the claims of one alternative.
 
-        `info` is kept with the leg. After `deadline_ms` (the store's clock) nothing is taken, and nobody waits for the answer.
+        `infos`, one per alternative, is kept with the leg. After `deadline_ms` (the store's clock) nothing is taken, and nobody waits for the
+        answer.
         """
-        args = _decision_args(join, claims, deadline_ms, lease_ms, connected=connected, info=info)
-        left_s = (deadline_ms - self.store_now_ms()) / 1000
-        answer = await self._run("admit", join.customer, args, min(left_s, self._decision_timeout_s))
-        return _decision(answer, claims)
+        args = decision_arguments(
+            join, claims, deadline_ms=deadline_ms, lease_ms=lease_ms, connected=connected, infos=infos
+        )
+        answer = await self._run("admit", join.customer, args, self._until(deadline_ms))
+        return decision_outcome(answer, claims)
 
-    async def preview(self, join: Join, claims: Claims) -> AdmitOutcome:
+    async def preview(self, join: Join, claims: Claims) -> DecisionOutcome:
         """What `admit` would answer now. Writes nothing."""
-        args = _decision_args(join, claims, 0, 0, connected=True, info=b"")
+        infos = [b""] * len(claims.alternatives)
+        args = decision_arguments(join, claims, deadline_ms=0, lease_ms=0, connected=True, infos=infos)
         answer = await self._run("preview", join.customer, args, self._decision_timeout_s)
-        return _decision(answer, claims)
+        return decision_outcome(answer, claims)
+
+    async def move(
+        self, join: Join, claims: Claims, *, deadline_ms: int, held: str, infos: Sequence[bytes]
+    ) -> DecisionOutcome:
+        """Takes a leg from what it holds, with the fingerprint `held`, to the new claims; one step, checked on the net change."""
+        args = move_arguments(join, claims, deadline_ms=deadline_ms, held=held, infos=infos)
+        answer = await self._run("move", join.customer, args, self._until(deadline_ms))
+        return decision_outcome(answer, claims)
+
+    async def leg(self, customer: str, connection: str) -> outcomes.Leg | None:
+        """A live leg by its id."""
+        (legs_key,) = keys_of(customer, ("legs",))
+        packed = await self._store.command("HGET", legs_key, connection)
+        return next(iter(read_legs([(connection.encode(), packed or b"")])), None)
+
+    def _until(self, deadline_ms: int) -> float:
+        return min((deadline_ms - self.store_now_ms()) / 1000, self._decision_timeout_s)
 
     async def release(
         self, customer: str, connection: str, *, node: str = "", cause: str = "released"
@@ -138,7 +156,7 @@ class Kernel:
         answer = await self._run("snapshot", customer, (len(groups), *groups, *TALLIED), self._timeout_s)
         if answer[0] == b"ROLL":
             return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
-        pairs, tallies = answer[6 : 6 + 2 * len(groups)], answer[6 + 2 * len(groups) :]
+        pairs, tallies = answer[8 : 8 + 2 * len(groups)], answer[8 + 2 * len(groups) :]
         counts = [(pairs[at], Register.parse(pairs[at + 1])) for at in range(0, len(pairs), 2)]
         return outcomes.Snapshot(
             now_ms=answer[1],
@@ -146,6 +164,8 @@ class Kernel:
             day=int(answer[3]),
             live=answer[4],
             shadow_live=answer[5],
+            joined=answer[6],
+            audio=answer[7],
             groups=dict(zip(groups, counts, strict=True)),
             denied={reason: count for reason, count in zip(TALLIED, tallies[::2], strict=True) if count},
             would_deny={reason: count for reason, count in zip(TALLIED, tallies[1::2], strict=True) if count},
@@ -158,6 +178,13 @@ class Kernel:
         (key,) = keys_of(customer, ("days",))
         fields = [f"{ordinal} {group}" for ordinal, group in rows]
         return [Register.parse(value or b"") for value in await self._store.command("HMGET", key, *fields)]
+
+    async def joined(self, customer: str, ordinals: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Of closed days on which there were any: legs that joined, and how many of them were audio-only (T1.2)."""
+        (key,) = keys_of(customer, ("days",))
+        values = await self._store.command("HMGET", key, *[f"{ordinal} !joined" for ordinal in ordinals])
+        pairs = {ordinal: value.split() for ordinal, value in zip(ordinals, values, strict=True) if value}
+        return {ordinal: (int(legs), int(audio)) for ordinal, (legs, audio) in pairs.items()}
 
     async def customers(self) -> dict[str, int]:
         """All customers ever installed, with the version of their entitlements."""
@@ -188,6 +215,27 @@ class Kernel:
             cursor, page = await self.legs(customer, max(cursor, 0), count)
             yield page
 
+    async def fields(self, customer: str, key: str, match: str, count: int) -> AsyncIterator[tuple[str, str]]:
+        """Fields of one of the customer's hashes whose names match, page by page; one may come more than once."""
+        (name,) = keys_of(customer, (key,))
+        cursor = -1
+        while cursor:
+            following, flat = await self._store.command("HSCAN", name, max(cursor, 0), "MATCH", match, "COUNT", count)
+            cursor = int(following)
+            for at in range(0, len(flat), 2):
+                if flat[at]:
+                    yield flat[at].decode(), flat[at + 1].decode()
+
+    async def drop_past(self, customer: str, fields: Sequence[str]) -> None:
+        """Forgets fields of `past`; what they counted in must be dropped as well."""
+        (name,) = keys_of(customer, ("past",))
+        await self._store.command("HDEL", name, *fields)
+
+    async def count_spells(self, customer: str, change: int) -> None:
+        """Changes the number of spells that are remembered."""
+        (name,) = keys_of(customer, ("past",))
+        await self._store.command("HINCRBY", name, "+~", change)
+
     async def dump(self, customer: str, legs_max: int) -> list[Any]:
         """Raw state for `verify`; see `lua/dump.lua`."""
         answer: list[Any] = await self._run("dump", customer, (legs_max,), self._timeout_s)
@@ -198,7 +246,7 @@ class Kernel:
         answer = await self._run("repair", customer, (customer, mark, OUTBOX_MAX, *_flat(counts)), self._timeout_s)
         return bool(answer[0] == b"REPAIRED")
 
-    async def _run(self, name: str, customer: str, args: tuple[Any, ...], timeout_s: float) -> list[Any]:
+    async def _run(self, name: str, customer: str, args: Sequence[Any], timeout_s: float) -> list[Any]:
         script = self._scripts[name]
         began = time.perf_counter()
         answer: list[Any] = await self._store.call(script, keys_of(customer, script.keys), args, timeout_s)
@@ -213,84 +261,12 @@ def read_legs(pairs: Iterable[tuple[bytes, bytes]]) -> Iterable[outcomes.Leg]:
     for connection, packed in pairs:
         if not packed or packed.startswith(b"-"):
             continue
-        admitted, connected, lease, node, _, groups, overage, would_deny, info = msgspec.msgpack.decode(packed)
+        admitted, connected, lease, node, fingerprint, groups, overage, would_deny, info = msgspec.msgpack.decode(packed)
         yield outcomes.Leg(
             connection.decode(), admitted, connected or None, lease, node, tuple(groups or ()), bool(overage), would_deny,
-            info.encode(),
+            info.encode(), fingerprint,
         )  # fmt: skip
 
 
 def _flat(pairs: Mapping[str, int]) -> list[str | int]:
     return [part for pair in pairs.items() for part in pair]
-
-
-def _decision_args(
-    join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool, info: bytes
-) -> tuple[Any, ...]:
-    """Arguments of admit and preview, as their headers list them."""
-    binding = claims.binding
-    args: list[Any] = [
-        join.customer, join.connection, join.fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
-        binding.group, binding.value, int(binding.live), lease_ms, int(connected), join.node or "", info, OUTBOX_MAX,
-    ]  # fmt: skip
-    positions = {check.group: at for at, check in enumerate(claims.checks, 1) if type(check) is Count}
-    for check in claims.checks:
-        if type(check) is Count:
-            args += (
-                "first" if check.first else "parent",
-                check.group,
-                -1 if check.ceiling is None else check.ceiling,
-                -1 if check.committed is None else check.committed,
-                positions[check.parent] if check.parent else 0,
-                check.reason,
-            )
-        elif type(check) is Require:
-            args += ("require", check.group, -1, -1, 0, check.reason)
-        else:
-            args += ("deny", "", -1, -1, 0, check.reason)
-    return tuple(args)
-
-
-def _decision(answer: list[Any], claims: Claims) -> AdmitOutcome:
-    now_ms = answer[1]
-    match answer[0]:
-        case b"ADMIT":
-            counts = {
-                check.group: use for check, use in zip(claims.checks, answer[3:], strict=True) if type(check) is Count
-            }
-            return outcomes.Admitted(now_ms, bool(answer[2]), counts)
-        case b"DENY":
-            position = answer[2] - 1
-            return outcomes.Denied(now_ms, claims.checks[position].reason, position, answer[3], answer[4].decode())
-        case b"REPLAY":
-            return _replayed(answer)
-        case b"SHADOW":
-            return outcomes.Shadowed(now_ms, claims.checks[answer[2] - 1].reason, answer[3])
-        case b"STALE":
-            return outcomes.Stale(now_ms, int(answer[2]), int(answer[3]) if len(answer) > 3 else 0)
-        case b"ROLL":
-            return outcomes.DayOver(now_ms, int(answer[2]), int(answer[3]))
-        case b"BOUND":
-            return outcomes.Bound(now_ms, answer[2].decode() if len(answer) > 2 else None)
-        case b"CONFLICT":
-            return outcomes.Conflict(now_ms)
-        case b"RELEASED":
-            return outcomes.AlreadyReleased(now_ms)
-        case b"LATE":
-            return outcomes.Late(now_ms)
-    raise AssertionError(f"unreachable: {answer[0]!r}")
-
-
-def _replayed(answer: list[Any]) -> outcomes.Replayed:
-    now_ms, admitted_ms, connected_ms, lease_ms, overage, would_deny, info = answer[1:8]
-    counts = {answer[at].decode(): answer[at + 1] for at in range(8, len(answer), 2)}
-    return outcomes.Replayed(
-        now_ms=now_ms,
-        admitted_ms=admitted_ms,
-        connected_ms=connected_ms or None,
-        lease_ms=lease_ms,
-        overage=bool(overage),
-        would_deny=Reason(would_deny.decode()) if would_deny else None,
-        info=info,
-        counts=counts,
-    )

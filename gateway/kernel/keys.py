@@ -10,7 +10,7 @@ import zlib
 BUCKETS = 64
 
 BUCKET_KEYS = ("meta", "outbox", "customers")
-CUSTOMER_KEYS = ("groups", "legs", "leases", "tombstones", "days", "entitlements")
+CUSTOMER_KEYS = ("groups", "legs", "leases", "tombstones", "days", "past", "entitlements")
 
 
 def bucket_of(customer: str) -> int:

@@ -1,16 +1,18 @@
 """What the kernel answers, as values. Times are the store's, in Unix milliseconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from gateway.domain.claims import Alternative, Check
 from gateway.domain.reasons import Reason
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """All claims were taken. `counts` holds, per group of the join, its use with this leg."""
+    """All claims of an alternative were taken. `counts` holds, per group of the join, its use with this leg."""
 
     now_ms: int
+    alternative: Alternative
     overage: bool
     counts: Mapping[str, int]
 
@@ -19,16 +21,15 @@ class Shadowed(msgspec.Struct, frozen=True):
     """A check failed, and shadow mode let the leg in all the same; nothing was taken."""
 
     now_ms: int
-    reason: Reason
+    check: Check
     use: int
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """A check failed; nothing was taken. `check` is its position; `use` the count that stood against it; `child` who holds the group."""
+    """A check failed; nothing was taken. `use` is the count that stood against it; `child` who holds the group."""
 
     now_ms: int
-    reason: Reason
-    check: int
+    check: Check
     use: int
     child: str
 
@@ -85,6 +86,18 @@ class Bound(msgspec.Struct, frozen=True):
 
     now_ms: int
     facts: str | None
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """There is no such leg to move."""
+
+    now_ms: int
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The leg is no longer where it was when it was looked at; it must be looked at again."""
+
+    now_ms: int
 
 
 class Released(msgspec.Struct, frozen=True):
@@ -148,6 +161,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     day: int
     live: int
     shadow_live: int
+    joined: int
+    """Legs that joined on the open day."""
+    audio: int
+    """How many of them were audio-only (T1.2)."""
     groups: Mapping[str, tuple[int, Register | None]]
     denied: Mapping[Reason, int]
     would_deny: Mapping[Reason, int]
@@ -165,7 +182,62 @@ class Leg(msgspec.Struct, frozen=True):
     overage: bool
     would_deny: str
     info: bytes
+    fingerprint: str = ""
     expires_ms: int | None = None
 
 
-AdmitOutcome = Admitted | Shadowed | Denied | Replayed | Conflict | AlreadyReleased | Late | Stale | DayOver | Bound
+class Mark(msgspec.Struct, frozen=True):
+    """A member of a set that is remembered; `connected_ms` is None while it is pending."""
+
+    member: str
+    made_ms: int
+    connected_ms: int | None
+
+
+class Age(msgspec.Struct, frozen=True):
+    """How long a group has been live, over all its openings. `since_ms` is None while it is not live; `joined` counts all its legs ever."""
+
+    group: str
+    first_ms: int
+    since_ms: int | None
+    summed_ms: int
+    peak: int
+    peak_at_ms: int
+    joined: int
+    licensed_by: str
+
+    def live_ms(self, now_ms: int) -> int:
+        """Live time up to now."""
+        return self.summed_ms + (max(0, now_ms - self.since_ms) if self.since_ms is not None else 0)
+
+
+class Spell(msgspec.Struct, frozen=True):
+    """A time in which a group was live without the one that should attend it; `until_ms` is None while it lasts."""
+
+    group: str
+    since_ms: int
+    until_ms: int | None
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What is remembered after legs have gone. `marks` by set."""
+
+    marks: Mapping[str, Sequence[Mark]]
+    ages: Sequence[Age]
+    spells: Sequence[Spell]
+
+
+DecisionOutcome = (
+    Admitted
+    | Shadowed
+    | Denied
+    | Replayed
+    | Conflict
+    | AlreadyReleased
+    | Late
+    | Stale
+    | DayOver
+    | Bound
+    | Unknown
+    | Moved
+)

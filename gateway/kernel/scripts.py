@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 
 
 OPERATIONS = (
-    "admit", "preview", "release", "install", "entitlements", "roll", "snapshot", "dump", "repair",
+    "admit", "preview", "move", "release", "install", "entitlements", "roll", "snapshot", "dump", "repair",
 )  # fmt: skip
 
 

@@ -29,8 +29,8 @@ from support import RunningGateway, customer_data, join_data, named_hosts, ports
 from gateway.api.wire import BatchRequest, JoinRequest, ReleaseRequest, StatusRequest
 from gateway.domain.catalogue import Customer
 from gateway.domain.customer import Term
+from gateway.domain.enterprise import Approval, Host
 from gateway.domain.plans import TERMS
-from gateway.domain.plans.named_host import Approval, NamedHost
 
 
 MakeGateway = Callable[..., Awaitable[RunningGateway]]
@@ -73,7 +73,7 @@ def test_the_tables_hold_every_field_of_every_body() -> None:
     models = {
         "": Customer,
         "subscriptions[0].term": Term,
-        "subscriptions[2].hosts[0]": NamedHost,
+        "subscriptions[2].hosts[0]": Host,
         "subscriptions[2].approvals[0]": Approval,
         **{f"subscriptions[{at}]": plan_of(held) for at, held in enumerate(CUSTOMER["subscriptions"])},
     }

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from support import RunningGateway, customer_data, events, join_data, named_hosts, ports, teams_ports
 
 from gateway.app import Telemetry, build_apps, build_core
+from gateway.domain.telephones import Telephones
 from gateway.tokens import Tokens
 
 
@@ -133,7 +134,7 @@ async def test_the_document_holds_every_route_and_no_other(make_gateway: MakeGat
     """Routes of both listeners and paths of the document are the same, and `admission` marks those of the admission listener."""
     telemetry = Telemetry()
     core = build_core(store_url, budget_s=1.0, telemetry=telemetry)
-    apps = build_apps(core, telemetry, Tokens(None), metrics_customers_max=1)
+    apps = build_apps(core, telemetry, Tokens(None), Telephones(None), metrics_customers_max=1)
     admission, admin = (set(routes_of(app)) for app in apps)
     document = await document_of(await make_gateway())
     described = {

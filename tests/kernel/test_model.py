@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from kernel_draws import BEGINNINGS, CONNECTIONS, HOSTS, MEETINGS, customer_of, held_of, joins, plans
 from kernel_model import Model
-from support import CLOCK_FRAGMENT, CLOCK_KEY, admit, customer
+from support import CLOCK_FRAGMENT, CLOCK_KEY, admit, customer, install, set_status
 
 from gateway.admission import ConnectionConflict
 from gateway.app import Core, Telemetry, build_core
@@ -53,7 +53,7 @@ class Comparison(RuleBasedStateMachine):
         self.beginning = day_of(date)
         self._set_clock(day(self.beginning).start_ms + 12 * 3_600_000)
         self.model = Model(day(self.beginning).start_ms + 12 * 3_600_000)
-        self.run(self.gateways[0].entitlements.replace(customer()))
+        self.run(install(self.gateways[0].entitlements, customer()))
         self.change_limits(gateway=0, drawn=drawn)
 
     def teardown(self) -> None:
@@ -143,7 +143,7 @@ class Comparison(RuleBasedStateMachine):
         """Plans are added, changed and removed under live legs."""
         held = held_of(drawn, self.beginning)
         self.model.change(held)
-        self.run(self.gateways[gateway].entitlements.replace(customer_of(held, drawn["port"], drawn["teams"])))
+        self.run(install(self.gateways[gateway].entitlements, customer_of(held, drawn["port"], drawn["teams"])))
 
     @rule(gateway=st.integers(0, 1), dice=st.integers(0, 5))
     def suspend(self, gateway: int, dice: int) -> None:
@@ -151,8 +151,7 @@ class Comparison(RuleBasedStateMachine):
         suspended = dice == 5
         self.model.suspended = suspended
         self.run(
-            self.gateways[gateway].entitlements.set_status(
-                "acme", "suspended" if suspended else "active", reason="test"
+            set_status(self.gateways[gateway].entitlements, "suspended" if suspended else "active", reason="test"
             )
         )
 

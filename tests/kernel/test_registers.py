@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from support import Clock, admit, customer, join, ports, term, told
+from support import Clock, admit, customer, install, join, ports, term, told
 
 from gateway.app import Core
 from gateway.domain.days import Day, day
@@ -53,7 +53,7 @@ async def stage(core: Core, clock: Clock) -> Stage:
     """Noon of an ordinary day, with two committed ports and no ceiling."""
     made = Stage(core, clock)
     await made.at(NORMAL.start_ms + 12 * HOUR_MS)
-    await core.entitlements.replace(customer(ports(2, enforcement="metered")))
+    await install(core.entitlements, customer(ports(2, enforcement="metered")))
     return made
 
 
@@ -112,7 +112,7 @@ async def test_T4_3_a_day_ends_when_its_23_or_25_hours_are_over(
     """The last millisecond of the day still belongs to it, the next one does not."""
     stage = Stage(core, clock)
     await stage.at(before.start_ms + HOUR_MS)
-    await core.entitlements.replace(customer(ports(0, enforcement="metered")))
+    await install(core.entitlements, customer(ports(0, enforcement="metered")))
     long_or_short = day(before.ordinal + 1)
     await stage.at(long_or_short.start_ms + hours * HOUR_MS - 1)
     await stage.admit("a", "b")
@@ -128,17 +128,17 @@ async def test_T4_3_a_day_ends_when_its_23_or_25_hours_are_over(
 async def test_T4_3_overage_is_judged_by_the_commitment_of_its_moment(stage: Stage) -> None:
     """Four legs above two committed is two; raising the commitment later takes nothing back, lowering it counts at once."""
     await stage.admit("a", "b", "c", "d")
-    await stage.entitlements.replace(customer(ports(10, enforcement="metered")))
+    await install(stage.entitlements, customer(ports(10, enforcement="metered")))
     assert {"2026-06-10": (10, 4, 2)} == await stage.rows(NORMAL, NORMAL)
 
-    await stage.entitlements.replace(customer(ports(1, enforcement="metered")))
+    await install(stage.entitlements, customer(ports(1, enforcement="metered")))
     assert {"2026-06-10": (1, 4, 3)} == await stage.rows(NORMAL, NORMAL)
 
 
 async def test_T4_1_a_limit_lowered_under_load_drops_nobody_and_admits_nobody_until_use_is_below(stage: Stage) -> None:
     """Four legs, then a hard limit of two: all stay, and a new one gets in when three have left."""
     await stage.admit("a", "b", "c", "d")
-    await stage.entitlements.replace(customer(ports(2)))
+    await install(stage.entitlements, customer(ports(2)))
     assert ["ports_full"] == await stage.admit("e")
     await stage.release("a", "b")
     assert ["ports_full"] == await stage.admit("f")
@@ -151,7 +151,7 @@ async def test_T1_4_legs_that_outlive_the_term_are_held_at_the_last_commitment(c
     stage = Stage(core, clock)
     await stage.at(NORMAL.start_ms + HOUR_MS)
     held = ports(2, enforcement="metered", **term(NORMAL.date, NORMAL.date))
-    await core.entitlements.replace(customer(held))
+    await install(core.entitlements, customer(held))
     await stage.at(NORMAL.end_ms - 1)
     assert ["admitted"] * 3 == await stage.admit("a", "b", "c")
     await stage.at(NORMAL.end_ms)
@@ -171,7 +171,7 @@ async def test_T1_1_a_term_begins_and_ends_with_its_days(core: Core, clock: Cloc
     stage = Stage(core, clock)
     await stage.at(NORMAL.start_ms - 1)
     last = day(NORMAL.ordinal + 1)
-    await core.entitlements.replace(customer(ports(9, **term(NORMAL.date, last.date))))
+    await install(core.entitlements, customer(ports(9, **term(NORMAL.date, last.date))))
 
     assert ["subscription_inactive"] == await stage.admit("a")
     await stage.at(NORMAL.start_ms)

@@ -1,7 +1,7 @@
 """Verification finds what is wrong, and repairs it only when nobody is writing."""
 
 import pytest
-from support import admit, customer, join, named_hosts, ports
+from support import admit, customer, install, join, named_hosts, ports
 
 from gateway.app import Core
 from gateway.kernel.keys import keys_of
@@ -10,7 +10,7 @@ from gateway.kernel.verify import Difference, verify
 
 async def three_legs(core: Core) -> bytes:
     """Two meetings of Alice's and Bob's, three legs. The key of the groups."""
-    await core.entitlements.replace(customer(ports(10), named_hosts("alice", "bob")))
+    await install(core.entitlements, customer(ports(10), named_hosts("alice", "bob")))
     for leg, meeting, host in (("a", "m1", "alice"), ("b", "m1", "alice"), ("c", "m2", "bob")):
         await admit(core, join(leg, meeting=meeting, host=f"{host}@acme.example"))
     (key,) = keys_of("acme", ("groups",))

@@ -13,23 +13,41 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from gateway.domain.customer import Positive, Quantity, Subscription
-from gateway.domain.join import Join, Service
-from gateway.domain.licensing import Licence, Limit, PlanTerms, ending_first, total
+from gateway.domain.customer import (
+    CustomerBase,
+    MeetingsOrder,
+    Order,
+    Positive,
+    Quantity,
+    Subscription,
+    TeamsSubscription,
+)
+from gateway.domain.join import Join
+from gateway.domain.licensing import Licence, PlanTerms, ending_first
+from gateway.domain.limits import Limit
 from gateway.domain.reasons import Reason
 
 
-ENDPOINTS_PER_MEETING = 100
-"""T2.6, where the order states no other number."""
-
-
-class ConcurrentConnections(Subscription):
-    """A pool of concurrent connections. `pool` is the level that counts them."""
+class Pool(Subscription):
+    """A number of connections that may be in use at one time. `pool` is the group that counts them."""
 
     pool: ClassVar[str]
-    agrees_on: ClassVar[str] = "enforcement"
 
     committed: Quantity
+
+    @property
+    def refuses_above(self) -> int | None:
+        """The number past which a join is refused; None: never."""
+        return None
+
+    def limits(self) -> dict[str, Limit]:
+        """The pool, beside what the order limits (T4.3, T8.2)."""
+        return {self.pool: Limit(self.refuses_above, self.committed), **super().limits()}
+
+
+class ConcurrentConnections(Pool):
+    """A pool that is metered or hard."""
+
     enforcement: Literal["metered", "hard"]
     ceiling: Positive | None = None
 
@@ -43,55 +61,42 @@ class ConcurrentConnections(Subscription):
 
     @property
     def refuses_above(self) -> int | None:
-        """The number past which a join is refused."""
+        """`committed` when hard, else the ceiling."""
         return self.committed if self.enforcement == "hard" else self.ceiling
 
 
-class MeetingsConcurrentConnections(ConcurrentConnections):
+class MeetingsConcurrentConnections(ConcurrentConnections, MeetingsOrder):
     """`meetings.concurrent_connections` (T4)."""
 
-    service: ClassVar[Service] = Service.MEETING
     pool: ClassVar[str] = "ports"
+    agrees_on: ClassVar[tuple[str, ...]] = ("enforcement", *Order.agrees_on)
 
     plan: Literal["meetings.concurrent_connections"]
-    max_endpoints: Positive | None = None
 
 
-class TeamsConcurrentConnections(ConcurrentConnections):
+class TeamsConcurrentConnections(ConcurrentConnections, TeamsSubscription):
     """`teams.concurrent_connections` (T8)."""
 
-    service: ClassVar[Service] = Service.TEAMS
     pool: ClassVar[str] = "teams_ports"
+    agrees_on: ClassVar[tuple[str, ...]] = ("enforcement",)
 
     plan: Literal["teams.concurrent_connections"]
 
 
 class PoolTerms(PlanTerms):
-    """A pool's limits for the whole customer, and the licence it gives to each meeting."""
+    """A pool (T4, T8, T10) on one day: the licence it gives to each meeting."""
 
-    def __init__(self, subscriptions: Sequence[ConcurrentConnections], *, licence: Licence) -> None:
-        limit = Limit(
-            ceiling=total([subscription.refuses_above for subscription in subscriptions]),
-            committed=sum(subscription.committed for subscription in subscriptions),
-        )
-        super().__init__(
-            limits={subscriptions[0].pool: limit},
-            counted_in=[subscription.id for subscription in subscriptions],
-        )
-        self._licence = licence
+    def __init__(self, subscriptions: Sequence[Pool], customer: CustomerBase) -> None:
+        self._licences = (_licence(subscriptions),)
 
-    def license(self, join: Join) -> Licence | Reason:
+    def license(self, join: Join) -> Sequence[Licence] | Reason:
         """T4.1, T8.1: the pool licenses any meeting."""
-        return self._licence
+        return self._licences
 
 
-def meetings_terms(subscriptions: Sequence[MeetingsConcurrentConnections]) -> PoolTerms:
-    """T4 on one day."""
-    sizes = [subscription.max_endpoints or ENDPOINTS_PER_MEETING for subscription in subscriptions]
-    licence = Licence(ending_first(subscriptions).id, {"meeting": Limit(ceiling=max(sizes))}, host_begins=True)
-    return PoolTerms(subscriptions, licence=licence)
-
-
-def teams_terms(subscriptions: Sequence[TeamsConcurrentConnections]) -> PoolTerms:
-    """T8 on one day."""
-    return PoolTerms(subscriptions, licence=Licence(ending_first(subscriptions).id))
+def _licence(subscriptions: Sequence[Pool]) -> Licence:
+    named = ending_first(subscriptions).id
+    sizes = [held.endpoints_per_meeting for held in subscriptions if isinstance(held, MeetingsConcurrentConnections)]
+    if not sizes:
+        return Licence(named)
+    return Licence(named, {"meeting": Limit(ceiling=max(sizes))}, host_begins=True)

@@ -1,56 +1,59 @@
 """The plan `events.unlimited` (T12): any number of events, as many at one time as there are licences.
 
 - T12.1: a licence is a department's; the customer's live events, all departments together, are at most its licences.
-- T11.2: attendees are all endpoints, presenters included, moderators not; concurrent.
-- T11.3: above `max_attendees` an event is in overage, or refuses attendees when hard.
-- T11.4: at most 100 moderators and presenters together.
+- T12.2: T11.2 - T11.5 hold (see `event_terms`), with 8 hours; a full plan leaves events to T11 only with `fallback: per_event`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from gateway.domain.customer import Identifier, Positive, Subscription
-from gateway.domain.join import Join, Service
-from gateway.domain.licensing import Licence, Limit, PlanTerms, ending_first
+from gateway.domain.customer import CustomerBase, Identifier, Positive
+from gateway.domain.join import Join
+from gateway.domain.licensing import Licence, PlanTerms, ending_first
+from gateway.domain.limits import Limit
+from gateway.domain.plans.event_terms import HOUR_MS, EventOrder, event_licence
 from gateway.domain.reasons import Reason
 
 
-PANEL_MAX = 100
-"""T11.4."""
+EVENT_DURATION_MS = 8 * HOUR_MS
+"""T12.2."""
 
 
-class EventsUnlimited(Subscription):
+class EventsUnlimited(EventOrder):
     """`events.unlimited` (T12)."""
 
-    service: ClassVar[Service] = Service.EVENT
-    agrees_on: ClassVar[str] = "attendees_enforcement"
+    duration_ms: ClassVar[int] = EVENT_DURATION_MS
 
     plan: Literal["events.unlimited"]
     departments: Annotated[dict[Identifier, Positive], Field(min_length=1, max_length=1000)]
     """Licences of each department."""
-    max_attendees: Positive
-    attendees_enforcement: Literal["metered", "hard"] = "metered"
+    fallback: Literal["per_event"] | None = None
+    """Where an event goes that finds all licences in use (T12.2); None: it is refused."""
+
+    def limits(self) -> dict[str, Limit]:
+        """T12.1: events at one time, all departments together; beside what the order limits."""
+        return {"events:event": Limit(ceiling=sum(self.departments.values())), **super().limits()}
 
 
 class EventsUnlimitedTerms(PlanTerms):
     """T12 on one day."""
 
-    def __init__(self, subscriptions: Sequence[EventsUnlimited]) -> None:
-        licences = sum(sum(subscription.departments.values()) for subscription in subscriptions)
-        super().__init__(limits={"events": Limit(ceiling=licences)})
-        self._subscriptions = {
-            department: ending_first([held for held in subscriptions if department in held.departments])
-            for subscription in subscriptions
-            for department in subscription.departments
-        }
+    def __init__(self, subscriptions: Sequence[EventsUnlimited], customer: CustomerBase) -> None:
+        licences = {held.id: _licence(held) for held in subscriptions}
+        holders: dict[str, list[EventsUnlimited]] = {}
+        for held in subscriptions:
+            for department in held.departments:
+                holders.setdefault(department, []).append(held)
+        self._licences = {department: licences[ending_first(held).id] for department, held in holders.items()}
 
-    def license(self, join: Join) -> Licence | Reason:
+    def license(self, join: Join) -> Sequence[Licence] | Reason:
         """T12.1: the department holds a licence."""
-        held = self._subscriptions.get(join.department) if join.department else None
-        if held is None:
-            return Reason.DEPARTMENT_NOT_LICENSED
-        hard = held.attendees_enforcement == "hard"
-        attendees = Limit(ceiling=held.max_attendees if hard else None, committed=held.max_attendees)
-        return Licence(held.id, {"attendees": attendees, "panel": Limit(ceiling=PANEL_MAX)}, counts_in=(held.id,))
+        licence = self._licences.get(join.department) if join.department else None
+        return (licence,) if licence else Reason.DEPARTMENT_NOT_LICENSED
+
+
+def _licence(held: EventsUnlimited) -> Licence:
+    return replace(event_licence(held), concurrent=True, fallback=held.fallback == "per_event")

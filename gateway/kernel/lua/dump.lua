@@ -6,9 +6,10 @@
 -- KEYS[3] legs
 -- KEYS[4] leases
 -- KEYS[5] tombstones
--- ARGV[1] legs_max         0: no legs, leases and tombstones at all, only the groups
+-- KEYS[6] past
+-- ARGV[1] legs_max         0: only the groups
 --
--- Answers: DUMP mark groups legs leases tombstones, each a flat list of pairs; TOO_MANY mark legs.
+-- Answers: DUMP mark groups legs leases tombstones past, each a flat list of pairs; TOO_MANY mark legs.
 -- `mark` is the last number of the outbox: as long as it stands still, nothing in the bucket has changed.
 
 local info = redis.call('XINFO', 'STREAM', KEYS[1])
@@ -18,10 +19,11 @@ for i = 1, #info, 2 do
 end
 local legs_max = tonumber(ARGV[1])
 local groups = redis.call('HGETALL', KEYS[2])
-if legs_max == 0 then return {'DUMP', mark, groups, {}, {}, {}} end
+if legs_max == 0 then return {'DUMP', mark, groups, {}, {}, {}, {}} end
 local size = redis.call('HLEN', KEYS[3])
 if size > legs_max then return {'TOO_MANY', mark, size} end
 return {
   'DUMP', mark, groups, redis.call('HGETALL', KEYS[3]),
   redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES'), redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES'),
+  redis.call('HLEN', KEYS[6]) <= 20 * legs_max and redis.call('HGETALL', KEYS[6]) or {},
 }

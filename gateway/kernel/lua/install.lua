@@ -10,6 +10,7 @@
 -- KEYS[7] tombstones
 -- KEYS[8] days
 -- KEYS[9] entitlements
+-- KEYS[10] past
 -- ARGV[1] customer
 -- ARGV[2] expected         version that is replaced; 0: none yet
 -- ARGV[3] document         kept, not looked into
@@ -28,7 +29,7 @@
 -- @include registers
 
 local meta_key, outbox_key, customers_key, groups_key, legs_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local leases_key, tombstones_key, days_key, entitlements_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local leases_key, tombstones_key, days_key, entitlements_key, past_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local customer, expected, document, day, from, until_, change = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local outbox_max, METERS_AT = ARGV[8], 9
 
@@ -66,6 +67,7 @@ if version == '0' then
   redis.call('ZADD', leases_key, 'inf', '')
   redis.call('ZADD', tombstones_key, 'inf', '')
   redis.call('HSET', days_key, '', '')
+  redis.call('HSET', past_key, '', '')
   redis.call('HSETNX', meta_key, 'epoch', now)
 end
 redis.call('HSET', groups_key, unpack(writes))

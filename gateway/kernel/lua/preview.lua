@@ -3,18 +3,19 @@
 --
 -- KEYS[1] groups
 -- KEYS[2] legs
--- ARGV[1...] as of admit; the lease, node, info and outbox are not looked at
+-- KEYS[3] past
+-- ARGV[1...] as of admit; the lease, node and outbox are not looked at
 --
 -- Answers: as of admit, without LATE.
 
 -- @include clock
 -- @include legs
-local CHECKS_AT = 16
+local ALTERNATIVES_AT = 16
 -- @include checks
 
-local groups_key, legs_key = KEYS[1], KEYS[2]
+local groups_key, legs_key, past_key = KEYS[1], KEYS[2], KEYS[3]
 local connection, fingerprint, version, day = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
-local shadow, bind_group, binding, bound = ARGV[7] == '1', ARGV[8], ARGV[9], ARGV[10] == '1'
+local shadow, bind_group, facts = ARGV[7] == '1', ARGV[8], ARGV[9]
 
 local now = clock()
 local leg, ended = find_leg(legs_key, connection, now)
@@ -24,17 +25,20 @@ if leg then
   return replay(groups_key, leg, now)
 end
 
-local state = read_state(groups_key, bind_group)
-local stale = staleness(state, now, version, day, binding, bound)
+local function reread()
+  return read_state(groups_key, past_key, bind_group, ARGV[10])
+end
+local state = reread()
+local stale = staleness(state, now, version, day, facts)
 if stale then return stale end
 
-local taken = reach(state)
-local failed = first_failure(state, taken)
-if failed and shadow then return {'SHADOW', now, failed, state.n[failed], ''} end
-if failed then return denial(groups_key, state, failed, now) end
+local alternative, taken, failed
+alternative, state, taken, failed = choose(state, reread, nil, now)
+if failed and shadow then return {'SHADOW', now, alternative, failed, state.n[failed]} end
+if failed then return denial(groups_key, state, alternative, failed, now) end
 local overage = 0
 for i = 1, state.size do
-  local committed = tonumber(field(i, COMMITTED))
-  if taken[i] and committed >= 0 and state.n[i] + 1 > committed then overage = 1 end
+  local committed = taken[i] and tonumber(field(i, COMMITTED)) or -1
+  if committed >= 0 and state.n[i] + 1 > committed then overage = 1 end
 end
-return append_counts({'ADMIT', now, overage}, state, taken)
+return append_counts({'ADMIT', now, alternative, overage}, state, taken)

@@ -7,6 +7,7 @@
 -- KEYS[4] legs
 -- KEYS[5] leases
 -- KEYS[6] tombstones
+-- KEYS[7] past
 -- ARGV[1] customer
 -- ARGV[2] connection
 -- ARGV[3] node             only if that node owns the leg; empty: whoever does
@@ -21,8 +22,11 @@
 
 -- @include clock
 -- @include legs
+-- @include remember
+-- @include give
 
-local meta_key, outbox_key, groups_key, legs_key, leases_key, tombstones_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local meta_key, outbox_key, groups_key, legs_key, leases_key, tombstones_key, past_key =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local customer, connection, node, cause, tombstone_ms, outbox_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local PURGE_MAX = 4   -- more than one, so that tombstones shrink even while each release adds one
 
@@ -39,10 +43,10 @@ local function bury(now)
 end
 
 local now = clock()
-local leg, ended = find_leg(legs_key, connection, now)
+local leg, ended, packed = find_leg(legs_key, connection, now)
 if ended then return {'UNKNOWN', now} end
 if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
-local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until', '!legs', '!shadow')
+local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until', '!shadow')
 if not head[1] then return {'UNKNOWN', now} end
 if not leg then
   if cause ~= 'operator' then bury(now) end
@@ -52,33 +56,23 @@ end
 if now >= tonumber(head[4]) then return {'ROLL', now, head[1], head[2]} end
 if now < tonumber(head[3]) then now = tonumber(head[3]) end
 
-local writes, deletes = {'!legs', tonumber(head[5]) - 1}, {}
+local counts, emptied, writes, deletes = {}, {}, {}, {}
 if leg[WOULD_DENY] ~= '' then
-  writes[3], writes[4] = '!shadow', tonumber(head[6]) - 1
+  writes[1], writes[2] = '!shadow', tonumber(head[5]) - 1
 end
-for _, first in ipairs(leg[GROUPS]) do
-  local group = first
-  while group do
-    local values = redis.call('HMGET', groups_key, group, '>' .. group)
-    local count, parent = tonumber(values[1]) - 1, values[2]
-    if count > 0 then
-      writes[#writes + 1], writes[#writes + 2] = group, count
-      group = nil
-    else
-      for _, prefix in ipairs({'', '>', '<', '@'}) do
-        deletes[#deletes + 1] = prefix .. group
-      end
-      if parent and redis.call('HGET', groups_key, '<' .. parent) == group then deletes[#deletes + 1] = '<' .. parent end
-      group = parent
-    end
-  end
+give(groups_key, leg[GROUPS], counts, emptied)
+for group, count in pairs(counts) do
+  if count > 0 then writes[#writes + 1], writes[#writes + 2] = group, count end
+end
+for _, group in ipairs(emptied) do
+  forget(groups_key, past_key, group, counts, now, writes, deletes)
 end
 local epoch = redis.call('HGET', meta_key, 'epoch')
-redis.call('HSET', groups_key, unpack(writes))
+if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end
 if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
 redis.call('ZREM', leases_key, connection)
 bury(now)
 redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
   'op', 'release', 'at', now, 'customer', customer, 'connection', connection, 'cause', cause,
-  'admitted', leg[ADMITTED], 'connected', leg[CONNECTED], 'info', leg[INFO])
+  'leg', packed)
 return {'RELEASED', now, leg[ADMITTED], leg[CONNECTED]}

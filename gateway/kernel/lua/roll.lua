@@ -24,7 +24,7 @@ local meta_key, outbox_key, groups_key, days_key = KEYS[1], KEYS[2], KEYS[3], KE
 local customer, version, meters, kept_days, outbox_max, DAYS_AT = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], 6
 
 local now = clock()
-local head = redis.call('HMGET', groups_key, '!version', '!day', '!until')
+local head = redis.call('HMGET', groups_key, '!version', '!day', '!until', '!joined', '!audio')
 if head[1] ~= version then return {'STALE', now, head[1] or '0', head[2] or '0'} end
 local open, open_until = tonumber(head[2]), tonumber(head[3])
 
@@ -43,6 +43,7 @@ for group in pairs(registers) do
   known[#known + 1] = group
 end
 local rows, old, writes, width = {}, {}, {}, 3 + 2 * meters
+local joined, audio = tonumber(head[4] or 0), head[5] or nil
 for at = DAYS_AT, #ARGV, width do
   local day, from, until_ = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   if day == open + 1 and from == open_until and now >= from then
@@ -63,8 +64,13 @@ for at = DAYS_AT, #ARGV, width do
     for group, quantity in pairs(committed) do
       registers[group] = new_register(quantity, count_of(group), from)
     end
+    -- Legs that joined on the day, and how many of them were audio-only (T1.2).
+    if joined > 0 then rows[#rows + 1], rows[#rows + 2] = open .. ' !joined', joined .. ' ' .. (audio or 0) end
+    old[#old + 1] = (open - kept_days) .. ' !joined'
+    joined, audio = 0, audio and 0
     open, open_until = day, until_
-    writes = {'!day', day, '!from', from, '!until', until_}
+    writes = {'!day', day, '!from', from, '!until', until_, '!joined', 0}
+    if audio then writes[9], writes[10] = '!audio', 0 end
   end
 end
 if #writes == 0 then return {'ROLLED', now, open} end

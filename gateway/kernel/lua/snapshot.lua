@@ -2,17 +2,18 @@
 -- snapshot: the use of a customer at one moment.
 --
 -- KEYS[1] groups
+-- KEYS[2] leases
 -- ARGV[1] groups           how many groups are asked for
 -- ARGV[2...]               their names, then the reasons whose tallies are asked for
 --
 -- Answers
---   SNAPSHOT now version day legs shadow (count register)... (denied would_deny)...       ROLL now version day (the open day is over)
+--   SNAPSHOT now version day legs shadow joined audio (count register)... (denied would_deny)...       ROLL now version day (the open day is over)
 -- A group never counted and never metered answers 0 and an empty register.
 
 -- @include clock
 
 local size = tonumber(ARGV[1])
-local fields = {'!version', '!day', '!until', '!legs', '!shadow'}
+local fields = {'!version', '!day', '!until', '!joined', '!audio', '!shadow'}
 for i = 2, 1 + size do
   fields[#fields + 1], fields[#fields + 2] = ARGV[i], '#' .. ARGV[i]
 end
@@ -21,11 +22,14 @@ for i = 2 + size, #ARGV do
 end
 local now, values = clock(), redis.call('HMGET', KEYS[1], unpack(fields))
 if values[3] and now >= tonumber(values[3]) then return {'ROLL', now, values[1], values[2]} end
-local answer = {'SNAPSHOT', now, values[1] or '0', values[2] or '0', tonumber(values[4] or 0), tonumber(values[5] or 0)}
-for i = 6, 5 + 2 * size, 2 do
+-- The sentinel is no leg.
+local live = math.max(redis.call('ZCARD', KEYS[2]) - 1, 0)
+local answer = {'SNAPSHOT', now, values[1] or '0', values[2] or '0', live, tonumber(values[6] or 0),
+  tonumber(values[4] or 0), tonumber(values[5] or 0)}
+for i = 7, 6 + 2 * size, 2 do
   answer[#answer + 1], answer[#answer + 2] = tonumber(values[i] or 0), values[i + 1] or ''
 end
-for i = 6 + 2 * size, #fields do
+for i = 7 + 2 * size, #fields do
   answer[#answer + 1] = tonumber(values[i] or 0)
 end
 return answer

@@ -7,11 +7,11 @@ local function tombstone_expiry(value)
   return tonumber(string.match(value, '^%-(%d+):'))
 end
 
--- The leg under an id, or nil; second: whether a tombstone that is still in force stands there.
+-- The leg under an id, or nil; second: whether a tombstone that is still in force stands there; third: the record as stored.
 local function find_leg(legs_key, connection, now)
   local value = redis.call('HGET', legs_key, connection)
   if not value then return nil, false end
   local expires = tombstone_expiry(value)
   if expires then return nil, expires > now end
-  return cmsgpack.unpack(value), false
+  return cmsgpack.unpack(value), false, value
 end

@@ -1,0 +1,126 @@
+"""Claims as arguments of the scripts that decide, and their answers as outcomes. `lua/include/checks.lua` is the other side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Claims, Count, Deny, Mark
+from gateway.domain.join import Join
+from gateway.domain.reasons import Reason
+from gateway.kernel import outcomes
+from gateway.kernel.outcomes import DecisionOutcome
+
+
+OUTBOX_MAX = 20_000
+"""Entries kept per bucket as long as nothing reads them: some minutes of a busy provider, and at most about 200 MB over all buckets."""
+
+_NONE = -1
+
+
+def decision_arguments(
+    join: Join, claims: Claims, *, deadline_ms: int, lease_ms: int, connected: bool, infos: Sequence[bytes]
+) -> list[Any]:
+    """Arguments of admit and preview, as their headers list them. `infos`: what is kept with the leg, for each alternative."""
+    return [*_head(join, claims, deadline_ms, lease_ms, connected=connected), *_alternatives(claims, infos)]
+
+
+def move_arguments(join: Join, claims: Claims, *, deadline_ms: int, held: str, infos: Sequence[bytes]) -> list[Any]:
+    """Arguments of move; `held` is the fingerprint that the leg has as yet."""
+    return [*_head(join, claims, deadline_ms, 0, connected=False), held, *_alternatives(claims, infos)]
+
+
+def _head(join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool) -> list[Any]:
+    return [
+        join.customer, join.connection, join.fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
+        claims.bind_group, claims.live_facts.value if claims.live_facts else "", claims.person_group or "", claims.audio,
+        lease_ms, int(connected), join.node or "", OUTBOX_MAX,
+    ]  # fmt: skip
+
+
+def _alternatives(claims: Claims, infos: Sequence[bytes]) -> list[Any]:
+    args: list[Any] = [len(claims.alternatives)]
+    for alternative, info in zip(claims.alternatives, infos, strict=True):
+        args += (alternative.facts.value, info, len(alternative.checks))
+        positions = {check.group: at for at, check in enumerate(alternative.checks, 1) if type(check) is Count}
+        for check in alternative.checks:
+            args += _check(check, positions, alternative)
+    return args
+
+
+def _check(check: Check, positions: dict[str, int], alternative: Alternative) -> tuple[Any, ...]:
+    """Six values: kind, group, ceiling, committed, parent, reason."""
+    if type(check) is Count:
+        return (
+            "first" if check.first else "parent",
+            check.group,
+            _NONE if check.ceiling is None else check.ceiling,
+            _NONE if check.committed is None else check.committed,
+            positions[check.parent] if check.parent else 0,
+            check.reason,
+        )
+    if type(check) is Attend:
+        kind = "attend" if check.present else "absent"
+        return (kind, check.group, _NONE, _NONE, positions[check.attends], "")
+    if type(check) is Mark:
+        ceiling = _NONE if check.ceiling is None else check.ceiling
+        return ("mark", f"{check.set}\x1f{check.member}", ceiling, _NONE, positions[check.group], check.reason)
+    if type(check) is Age:
+        limit_ms = _NONE if check.limit_ms is None else check.limit_ms
+        return ("age", check.group, limit_ms, alternative.licensed_by or "", positions[check.group], check.reason)
+    if type(check) is Before:
+        return ("before", "", check.instant_ms, _NONE, 0, check.reason)
+    assert type(check) is Deny, "there are no more kinds"
+    return ("deny", "", _NONE, _NONE, 0, check.reason)
+
+
+def decision_outcome(answer: list[Any], claims: Claims) -> DecisionOutcome:
+    """The outcome that an answer of admit, preview or move is."""
+    now_ms = answer[1]
+    match answer[0]:
+        case b"ADMIT":
+            alternative = claims.alternatives[answer[2] - 1]
+            counts = {
+                check.group: use
+                for check, use in zip(alternative.checks, answer[4:], strict=True)
+                if type(check) is Count
+            }
+            return outcomes.Admitted(now_ms, alternative, bool(answer[3]), counts)
+        case b"DENY":
+            check = claims.alternatives[answer[2] - 1].checks[answer[3] - 1]
+            return outcomes.Denied(now_ms, check, answer[4], answer[5].decode())
+        case b"REPLAY":
+            return _replayed(answer)
+        case b"SHADOW":
+            check = claims.alternatives[answer[2] - 1].checks[answer[3] - 1]
+            return outcomes.Shadowed(now_ms, check, answer[4])
+        case b"STALE":
+            return outcomes.Stale(now_ms, int(answer[2]), int(answer[3]) if len(answer) > 3 else 0)
+        case b"ROLL":
+            return outcomes.DayOver(now_ms, int(answer[2]), int(answer[3]))
+        case b"BOUND":
+            return outcomes.Bound(now_ms, answer[2].decode() if len(answer) > 2 else None)
+    outcome: DecisionOutcome = _ANSWERS[answer[0]](now_ms)
+    return outcome
+
+
+_ANSWERS: dict[bytes, Any] = {
+    b"CONFLICT": outcomes.Conflict,
+    b"RELEASED": outcomes.AlreadyReleased,
+    b"LATE": outcomes.Late,
+    b"UNKNOWN": outcomes.Unknown,
+    b"MOVED": outcomes.Moved,
+}
+
+
+def _replayed(answer: list[Any]) -> outcomes.Replayed:
+    now_ms, admitted_ms, connected_ms, lease_ms, overage, would_deny, info = answer[1:8]
+    counts = {answer[at].decode(): answer[at + 1] for at in range(8, len(answer), 2)}
+    return outcomes.Replayed(
+        now_ms=now_ms,
+        admitted_ms=admitted_ms,
+        connected_ms=connected_ms or None,
+        lease_ms=lease_ms,
+        overage=bool(overage),
+        would_deny=Reason(would_deny.decode()) if would_deny else None,
+        info=info,
+        counts=counts,
+    )
