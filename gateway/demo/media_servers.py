@@ -1,4 +1,4 @@
-"""Media servers that ask a gateway over HTTP, as real ones do."""
+"""Who asks a gateway over HTTP: media servers, as real ones do, and the administrator."""
 
 from collections import Counter, deque
 from types import TracebackType
@@ -7,17 +7,15 @@ from typing import Any, Self
 import aiohttp
 
 
-RECENT = 8
+RECENT = 20
 
 
-class MediaServers:
-    """Calls to the admission listener. Counts what was decided, and keeps the last decisions for the display."""
+class _Caller:
+    """Calls to one listener, as long as the context lasts."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session: aiohttp.ClientSession | None = None
-        self.decisions: Counter[str] = Counter()
-        self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(base_url=self._url, timeout=aiohttp.ClientTimeout(total=10))
@@ -29,22 +27,58 @@ class MediaServers:
         if self._session is not None:
             await self._session.close()
 
+    async def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        assert self._session is not None, "used as a context manager"
+        async with self._session.request(method, path, json=body) as response:
+            answer: dict[str, Any] = await response.json(content_type=None)
+            if response.status not in {200, 201}:
+                raise RuntimeError(f"{path} answered {response.status}: {answer}")
+            return answer
+
+
+class MediaServers(_Caller):
+    """Calls to the admission listener. Counts what was decided, and keeps the last decisions for the display."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.decisions: Counter[str] = Counter()
+        self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+
     async def admit(self, **join: Any) -> dict[str, Any]:
         """Asks whether a connection may join."""
-        decision = await self._post("/v1/admit", join)
+        return self._noted(join, await self._call("POST", "/v1/admit", join))
+
+    async def move(self, origin: str, **join: Any) -> dict[str, Any]:
+        """Asks whether a connection may go from the meeting `origin` to the meeting or role of the join."""
+        return self._noted(join, await self._call("POST", "/v1/move", {**join, "from": origin}))
+
+    async def release(self, customer: str, connection: str) -> dict[str, Any]:
+        """Says that a connection has ended."""
+        return await self._call("POST", "/v1/release", {"customer": customer, "connection": connection})
+
+    def _noted(self, join: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
         reason = decision["reason"] if not decision.get("overage") else "overage"
         self.decisions[reason] += 1
         self.recent.append({**join, **decision})
         return decision
 
-    async def release(self, customer: str, connection: str) -> dict[str, Any]:
-        """Says that a connection has ended."""
-        return await self._post("/v1/release", {"customer": customer, "connection": connection})
 
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        assert self._session is not None, "used as a context manager"
-        async with self._session.post(path, json=body) as response:
-            answer: dict[str, Any] = await response.json(content_type=None)
-            if response.status != 200:
-                raise RuntimeError(f"{path} answered {response.status}: {answer}")
-            return answer
+class Administrator(_Caller):
+    """Calls to the admin listener."""
+
+    async def suspend(self, customer: str) -> dict[str, Any]:
+        """Refuses the customer's joins until `resume` (T20.1)."""
+        return await self._call("POST", f"/v1/customers/{customer}/suspend", {"reason": "aup"})
+
+    async def resume(self, customer: str) -> dict[str, Any]:
+        """Ends a suspension."""
+        return await self._call("POST", f"/v1/customers/{customer}/resume", {})
+
+    async def book(self, customer: str, assist: dict[str, Any]) -> dict[str, Any]:
+        """Asks for an assist (T18, T19)."""
+        return await self._call("POST", f"/v1/customers/{customer}/assists", assist)
+
+    async def findings(self, customer: str) -> list[dict[str, Any]]:
+        """What the customer does that its terms do not foresee."""
+        found: list[dict[str, Any]] = (await self._call("GET", f"/v1/customers/{customer}/compliance"))["findings"]
+        return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.domain.addresses import domain_of, normal_address
-from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Count, Deny, Facts, Mark, group_name
+from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Count, Facts, Mark, Require, group_name
 from gateway.domain.contract import CHINA, POOLS, Contract
 from gateway.domain.customer import Streaming
 from gateway.domain.cycles import cycle_of
@@ -42,11 +42,11 @@ def alternative(join: Join, licence: Licence, situation: Situation) -> Alternati
     """Everything that the join takes and needs under a licence, and the facts that hold from then on."""
     facts = _facts_after(join, licence, situation.facts)
     find = _event if join.service is Service.EVENT else _meeting
-    checks: list[Check] = []
-    for check in (*_room(join, situation), *find(join, licence, situation, facts), *_customer_wide(join, situation)):
-        checks.append(check)
-        if isinstance(check, Deny):
-            break
+    checks: list[Check] = [
+        *_room(join, situation),
+        *find(join, licence, situation, facts),
+        *_customer_wide(join, situation),
+    ]
     limits = situation.contract.limits
     drawn_on = [limits[check.group].counted_in for check in checks if isinstance(check, Count) and check.group in limits]
     return Alternative(
@@ -60,8 +60,6 @@ def alternative(join: Join, licence: Licence, situation: Situation) -> Alternati
 def _facts_after(join: Join, licence: Licence, facts: Facts) -> Facts:
     if join.service is Service.EVENT and facts.licence != licence.subscription:
         facts = msgspec.structs.replace(facts, licence=licence.subscription)
-    if join.service is Service.MEETING and join.role is Role.HOST and not facts.hosted:
-        facts = msgspec.structs.replace(facts, hosted=True)
     if "streaming" in join.features and facts.streaming_since_ms is None:
         facts = msgspec.structs.replace(facts, streams_now=True)
     return facts
@@ -93,12 +91,14 @@ def _meeting(join: Join, licence: Licence, situation: Situation, facts: Facts) -
         yield _count(host, Reason.HOST_BUSY, licence.limits, parent=hosts, first=False)
         if hosts:
             yield _pool(hosts, Reason.HOSTS_FULL, situation, first=False)
-    if licence.host_begins and not (facts.hosted or situation.exempt):
-        yield Deny(Reason.HOST_NOT_PRESENT)  # T4.4
+    hosts_it = join.role is Role.HOST
+    if licence.host_begins and not (hosts_it or situation.exempt):
+        yield Require(meeting, Reason.HOST_NOT_PRESENT)  # T4.4
     yield from _over_time(situation, facts)
     yield _count(meeting, Reason.MEETING_FULL, _streamed(licence.limits, "meeting", situation, facts), parent=host)
-    if licence.host_begins:  # T4.4
-        yield Attend(group_name("hosting", service, join.meeting), meeting, present=join.role is Role.HOST)
+    if service is Service.MEETING and (hosts_it or situation.exempt):  # T4.4
+        hosting = group_name("hosting", service, join.meeting)
+        yield Attend(hosting, meeting, present=hosts_it, watched=licence.host_begins)
     yield from _noted(owner, host, meeting, licence, situation)
 
 

@@ -5,7 +5,7 @@ Policy compiles a join to claims; the kernel evaluates them in one step and know
 - `Count`: a *group* is a counter with an optional ceiling and commitment. Groups form chains from the connection outwards: a leg adds one to
   the first group of each chain, and to a group's `parent` only when the group went from 0 to 1, because only then did a new member appear
   one level up (`meeting -> host -> hosts`).
-- `Attend`: a group that is watched beside another one.
+- `Attend`: a group that is watched beside another one, and `Require`: that somebody has been in it.
 - `Mark`: a member of a named set, remembered after the legs have gone (an event that was used). Pending until the first connected leg of its
   group; given back if the group empties while it is pending.
 - `Age`: how long a group has been live, summed over its openings, against a duration.
@@ -52,6 +52,15 @@ class Attend(msgspec.Struct, frozen=True):
     attends: str
     present: bool
     """Whether this leg is one of its members."""
+    watched: bool
+    """Whether it is remembered where it is empty."""
+
+
+class Require(msgspec.Struct, frozen=True):
+    """Somebody has attended the group since it is live, else the join is denied for the reason (T4.4)."""
+
+    group: str
+    reason: Reason
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -86,14 +95,14 @@ class Deny(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-Check = Count | Attend | Mark | Age | Before | Deny
+Check = Count | Attend | Require | Mark | Age | Before | Deny
 
 
 class Facts(msgspec.Struct, frozen=True):
     """What is fixed while a meeting is live.
 
-    By the leg that makes it live: its owner, its department and, of an event, its licence. By the first leg that says so: that a host has been
-    there (T4.4), and since when it streams (T1.3).
+    By the leg that makes it live: its owner, its department and, of an event, its licence. By the first leg that says so: since when it streams
+    (T1.3).
 
     Claims are valid only for these facts. Where the meeting is live with others, the kernel answers with those, and policy compiles again.
     """
@@ -101,7 +110,6 @@ class Facts(msgspec.Struct, frozen=True):
     host: str | None = None
     department: str | None = None
     licence: str | None = None
-    hosted: bool = False
     streaming_since_ms: int | None = None
     streams_now: bool = False
     """Begins to stream with this leg; the kernel puts the instant."""
@@ -110,14 +118,14 @@ class Facts(msgspec.Struct, frozen=True):
     def value(self) -> str:
         """The facts as one text; ids contain no control characters, so it can be taken apart again."""
         since = "now" if self.streams_now else (self.streaming_since_ms or "")
-        parts = (self.host or "", self.department or "", self.licence or "", "hosted" if self.hosted else "", str(since))
+        parts = (self.host or "", self.department or "", self.licence or "", str(since))
         return "\x1f".join(parts)
 
     @staticmethod
     def parse(value: str) -> "Facts":
         """From the text that the store keeps."""
-        host, department, licence, hosted, since = value.split("\x1f")
-        return Facts(host or None, department or None, licence or None, bool(hosted), int(since) if since else None)
+        host, department, licence, since = value.split("\x1f")
+        return Facts(host or None, department or None, licence or None, int(since) if since else None)
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
-"""Claims as arguments of the scripts that decide, and their answers as outcomes. `lua/include/checks.lua` is the other side."""
+"""Claims as arguments of the scripts that decide, and their answers as outcomes. `lua/include/decide.lua` is the other side."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Claims, Count, Deny, Mark
+from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Claims, Count, Deny, Mark, Require
 from gateway.domain.join import Join
 from gateway.domain.reasons import Reason
 from gateway.kernel import outcomes
@@ -59,13 +59,16 @@ def _check(check: Check, positions: dict[str, int], alternative: Alternative) ->
         )
     if type(check) is Attend:
         kind = "attend" if check.present else "absent"
-        return (kind, check.group, _NONE, _NONE, positions[check.attends], "")
+        return (kind, check.group, _NONE, _NONE, positions[check.attends], "watched" if check.watched else "")
+    if type(check) is Require:
+        return ("require", f"%{check.group}", _NONE, _NONE, 0, check.reason)
     if type(check) is Mark:
         ceiling = _NONE if check.ceiling is None else check.ceiling
         return ("mark", f"{check.set}\x1f{check.member}", ceiling, _NONE, positions[check.group], check.reason)
     if type(check) is Age:
         limit_ms = _NONE if check.limit_ms is None else check.limit_ms
-        return ("age", check.group, limit_ms, alternative.licensed_by or "", positions[check.group], check.reason)
+        name = f"{check.group}\x1f{alternative.licensed_by or ''}"
+        return ("age", name, limit_ms, _NONE, positions[check.group], check.reason)
     if type(check) is Before:
         return ("before", "", check.instant_ms, _NONE, 0, check.reason)
     assert type(check) is Deny, "there are no more kinds"

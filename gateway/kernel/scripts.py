@@ -13,6 +13,9 @@ OPERATIONS = (
 )  # fmt: skip
 
 
+INCLUDE = re.compile(r"^ *-- @include (\w+)$", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """One operation: its text as Redis gets it, and the names of the keys that it declares."""
@@ -43,5 +46,7 @@ def _load(name: str, clock: str | None) -> Script:
             return clock
         return (folder() / "include" / f"{match[1]}.lua").read_text(encoding="utf-8")
 
-    source = re.sub(r"^-- @include (\w+)$", fragment, text, flags=re.MULTILINE).encode()
+    while INCLUDE.search(text):  # fragments include others
+        text = INCLUDE.sub(fragment, text)
+    source = text.encode()
     return Script(name, source, hashlib.sha1(source).hexdigest().encode(), keys)  # noqa: S324 - it is how Redis names scripts

@@ -8,11 +8,12 @@ import pytest
 from support import customer, customer_data, ports
 
 from gateway.domain.catalogue import CatalogueInvalid, blocked_in_clear, parse_customer, with_kept_numbers
+from gateway.domain.contract import CHINA, CustomerLimit, commitments, customer_limits
 from gateway.domain.customer import Subscription
 from gateway.domain.join import Telephone
-from gateway.domain.licensing import Limit
+from gateway.domain.limits import Limit
 from gateway.domain.plans.calling import CallingTerms, GlobalAudio, PremiumCalling, calling_terms
-from gateway.domain.plans.china import ChinaAccess, china_limit, china_refusal
+from gateway.domain.plans.china import ChinaAccess, china_refusal
 from gateway.domain.plans.rooms import DolbyRooms, NetworkRooms, RoomLicence, room_licences
 from gateway.domain.reasons import Reason
 
@@ -233,15 +234,22 @@ def test_T17_1_access_needs_a_subscription_in_force() -> None:
 
 def test_T17_1_the_pool_is_that_of_all_subscriptions_in_force() -> None:
     """Commitments and ceilings add up; hard, the commitments are the ceiling; one without a ceiling takes it from all."""
-    hard = [china(5, enforcement="hard"), china(7, enforcement="hard")]
-    assert Limit(ceiling=12, committed=12) == china_limit(hard)
-    assert Limit(ceiling=25, committed=12) == china_limit([china(5, ceiling=10), china(7, ceiling=15)])
-    assert Limit(ceiling=None, committed=12) == china_limit([china(5, ceiling=10), china(7)])
+
+    def pool(one: dict[str, Any], other: dict[str, Any]) -> dict[str, CustomerLimit]:
+        return customer_limits([china(5, id="one", **one), china(7, id="other", **other)])
+
+    hard = {"enforcement": "hard"}
+    both = ("one", "other")
+    assert {CHINA: CustomerLimit(Limit(ceiling=12, committed=12), both)} == pool(hard, hard)
+    assert {CHINA: CustomerLimit(Limit(ceiling=25, committed=12), both)} == pool({"ceiling": 10}, {"ceiling": 15})
+    assert {CHINA: CustomerLimit(Limit(committed=12), both)} == pool({"ceiling": 10}, {})
 
 
 def test_T17_1_the_pool_is_metered_for_the_whole_customer() -> None:
-    """Its commitment is told under the name of the pool."""
-    assert {"china": 5} == china(5).commitments()
+    """Its commitment is told under the name of the pool, on the days on which the subscription is in force."""
+    given = customer(ports(9), held("access.china", committed=5, enforcement="metered"))
+    assert {"ports": 9, CHINA: 5} == commitments(given, day("2026-12-31"))
+    assert {"ports": 9} == commitments(given, day("2027-01-01"))
 
 
 def test_T17_2_access_ends_on_notice() -> None:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from support import events, join
 
+from gateway.domain.contract import CustomerLimit, customer_limits
 from gateway.domain.customer import CustomerBase
 from gateway.domain.join import Join
-from gateway.domain.licensing import Licence, Limit
+from gateway.domain.licensing import Licence
+from gateway.domain.limits import Limit
 from gateway.domain.plans.events_unlimited import EventsUnlimited, EventsUnlimitedTerms
 from gateway.domain.plans.per_event import EventsPerEvent, PerEventTerms
 from gateway.domain.reasons import Reason
@@ -101,13 +103,12 @@ def test_T11_5_an_event_includes_2_hours() -> None:
 
 
 def test_T12_1_licences_of_all_departments_bound_the_events_at_one_time() -> None:
-    """The ceiling of `events` adds up all licences of all subscriptions, and is the same for every department."""
+    """The ceiling of `events` adds up all licences of all subscriptions, and holds for events of every department."""
     held = [unlimited("a", {"finance": 2, "sales": 1}), unlimited("b", {"finance": 1, "legal": 3})]
     terms = EventsUnlimitedTerms(held, ACME)
-    found = [licence_of(terms, department) for department in ("finance", "sales", "legal")]
-    assert [Limit(ceiling=7)] * 3 == [licence.limits["events"] for licence in found]
-    assert [True] * 3 == [licence.concurrent for licence in found]
-    assert {} == terms.limits
+    found = [licence_of(terms, department).concurrent for department in ("finance", "sales", "legal")]
+    assert [True] * 3 == found
+    assert {"events:event": CustomerLimit(Limit(ceiling=7), ())} == customer_limits(held)
 
 
 @pytest.mark.parametrize("department", [None, "sales", "Finance"])
@@ -153,6 +154,6 @@ def test_T12_2_a_full_plan_falls_back_only_where_the_order_says_so() -> None:
 
 def test_T15_3_both_plans_state_a_telephone_limit() -> None:
     """It is the commitment of all telephone legs of events; an order that states none adds nothing."""
-    assert {"pstn:event": 20} == per_event(pstn_limit=20).commitments()
-    assert {"pstn:event": 0} == unlimited(pstn_limit=0).commitments()
-    assert {} == per_event().commitments()
+    assert Limit(committed=20) == per_event(pstn_limit=20).limits()["pstn:event"]
+    assert Limit(committed=0) == unlimited(pstn_limit=0).limits()["pstn:event"]
+    assert {} == per_event().limits()

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.domain.contract import customer_limits
 from gateway.domain.customer import CustomerBase, Fault
 from gateway.domain.enterprise import Host
 from gateway.domain.join import Endpoint, Join, Role, Service
-from gateway.domain.licensing import Licence, Limit, PlanTerms
+from gateway.domain.licensing import Licence, PlanTerms
+from gateway.domain.limits import Limit
 from gateway.domain.plans import TERMS, AnySubscription
 from gateway.domain.plans.hosts import HostPlan
 from gateway.domain.reasons import Reason
@@ -142,9 +144,7 @@ def test_T2_3_T2_6_a_host_has_one_meeting_of_100_endpoints(plan: str, limits: di
     """The licence is the host's; in Teams no number of endpoints is stated; plans of enterprises remember who hosted."""
     subscription = held(plan, hosts=[person("alice@acme.example", department="finance")])
     licence = Licence(plan, limits, by_host=True, counts_hosts=plan not in NAMED)
-    compiled = terms(subscription)
-    assert licence == ask(compiled, "alice@acme.example")
-    assert ({}, {}) == (compiled.limits, compiled.counted_in)
+    assert licence == ask(terms(subscription), "alice@acme.example")
 
 
 @pytest.mark.parametrize("plan", [plan for plan in FIELDS if plan.startswith("meetings.")])
@@ -160,16 +160,18 @@ def test_T2_6_the_order_may_state_another_size(plan: str) -> None:
 @pytest.mark.parametrize("plan", FIELDS)
 def test_T2_7_simultaneous_hosts_add_up_where_all_state_them(plan: str) -> None:
     """Two subscriptions of one plan add up (T1.5); one that states none leaves no bound."""
-    one = held(plan, id="one", simultaneous_hosts=2, hosts=[person("alice@acme.example", department="finance")])
-    two, free = (held(plan, id=name, simultaneous_hosts=number) for name, number in (("two", 3), ("free", None)))
+    one, two, free = (
+        held(plan, id=name, simultaneous_hosts=number) for name, number in (("one", 2), ("two", 3), ("free", None))
+    )
+    hosts = f"hosts:{one.service}"
     for subscriptions, expected in (
         ([one], Limit(ceiling=2)),
         ([one, two], Limit(ceiling=5)),
-        ([one, free], None),
+        ([one, free], Limit()),
     ):
-        licence = ask(terms(*subscriptions), "alice@acme.example")
-        assert isinstance(licence, Licence)
-        assert expected == licence.limits.get("hosts")
+        found = customer_limits(subscriptions)
+        assert expected == found[hosts].limit
+        assert () == found[hosts].counted_in
 
 
 @pytest.mark.parametrize("plan", [plan for plan in FIELDS if plan != "teams.enterprise"])
@@ -234,8 +236,9 @@ def test_T3_1_without_one_meeting_per_host_neither_T2_3_nor_T2_4_holds() -> None
     assert [] == faults(subscription)
     asked = ["room1@acme.example", "room2@acme.example", "info@globex.example"]
     assert asked == may_host(terms(subscription), asked)
-    limits = {"hosts": Limit(ceiling=4), "meeting": Limit(ceiling=100)}
+    limits = {"meeting": Limit(ceiling=100)}
     assert Licence(subscription.id, limits, by_host=True, counts_hosts=True) == ask(terms(subscription), asked[1])
+    assert {"hosts:meeting": Limit(ceiling=4)} == subscription.limits()
 
 
 @pytest.mark.parametrize("plan", [*EVERY_EMPLOYEE, "meetings.active_host_group"])

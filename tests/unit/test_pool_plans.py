@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.domain.contract import CustomerLimit, customer_limits
 from gateway.domain.customer import CustomerBase, Fault
 from gateway.domain.join import Endpoint, Join, Role, Service
-from gateway.domain.licensing import Licence, Limit, PlanTerms
+from gateway.domain.licensing import Licence, PlanTerms
+from gateway.domain.limits import Limit
 from gateway.domain.plans import TERMS, AnySubscription
 from gateway.domain.plans.concurrent_connections import Pool
 
@@ -75,16 +77,16 @@ def test_T4_1_T8_1_T10_3_a_pool_is_metered_or_refuses(
 ) -> None:
     """Metered up to a ceiling if there is one, hard at what was ordered; the offer lets in, or refuses."""
     subscription = held(plan, id="held", **fields)
-    assert {pool: limit} == terms(subscription).limits
-    assert {pool: ("held",)} == terms(subscription).counted_in
+    assert {pool: limit} == subscription.limits()
+    assert {pool: CustomerLimit(limit, ("held",))} == customer_limits([subscription])
 
 
 @pytest.mark.parametrize(("plan", "pool"), [(PORTS, "ports"), (TEAMS, "teams_ports"), (OFFER, "teams_ports")])
 def test_T4_3_T8_2_overage_is_measured_against_what_was_ordered(plan: str, pool: str) -> None:
-    """Each subscription commits to its pool, and the terms of a day to all of them together."""
+    """Each subscription commits to its pool, and the customer to all of them together."""
     one, two = held(plan, id="one", committed=2), held(plan, id="two", committed=5)
-    assert [{pool: 2}, {pool: 5}] == [one.commitments(), two.commitments()]
-    assert 7 == terms(one, two).limits[pool].committed
+    assert [2, 5] == [one.limits()[pool].committed, two.limits()[pool].committed]
+    assert 7 == customer_limits([one, two])[pool].limit.committed
 
 
 @pytest.mark.parametrize(
@@ -97,10 +99,8 @@ def test_T1_5_subscriptions_of_one_pool_add_up(ceilings: tuple[int | None, ...],
         held(PORTS, last=last, id=name, ceiling=ceiling)
         for name, last, ceiling in zip(("later", "sooner"), ("2026-12-31", "2026-06-30"), ceilings, strict=True)
     )
-    compiled = terms(later, sooner)
-    answer = compiled.license(join(Service.MEETING, None))
-    assert {"ports": limit} == compiled.limits
-    assert {"ports": ("later", "sooner")} == compiled.counted_in
+    answer = terms(later, sooner).license(join(Service.MEETING, None))
+    assert {"ports": CustomerLimit(limit, ("later", "sooner"))} == customer_limits([later, sooner])
     assert (Licence("sooner", {"meeting": Limit(ceiling=100)}, host_begins=True),) == answer
 
 
@@ -118,9 +118,11 @@ def test_T8_1_T10_3_teams_connections_license_any_teams_meeting(plan: str, host:
     assert (Licence(plan),) == terms(held(plan)).license(join(Service.TEAMS, host))
 
 
-def test_T15_3_a_pstn_limit_is_a_commitment_beside_the_pool() -> None:
-    """Both of one order."""
-    assert {"ports": 10, "pstn:meeting": 3} == held(PORTS, pstn_limit=3).commitments()
+@pytest.mark.parametrize(("enforcement", "ceiling"), [("metered", None), ("hard", 3)])
+def test_T15_3_a_pstn_limit_is_a_commitment_beside_the_pool(enforcement: str, ceiling: int | None) -> None:
+    """Both of one order; hard, it refuses too, whatever the pool does."""
+    limits = held(PORTS, pstn_limit=3, pstn_enforcement=enforcement).limits()
+    assert {"ports": Limit(committed=10), "pstn:meeting": Limit(ceiling, committed=3)} == limits
 
 
 def test_T10_2_the_offer_includes_only_what_was_bought() -> None:

@@ -22,57 +22,54 @@
 
 -- @include clock
 -- @include legs
--- @include remember
--- @include give
+local PURGE_MAX, SPELLS_MAX = 4, 1000   -- more than one, so that tombstones shrink even while each release adds one
 
-local meta_key, outbox_key, groups_key, legs_key, leases_key, tombstones_key, past_key =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local customer, connection, node, cause, tombstone_ms, outbox_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local PURGE_MAX = 4   -- more than one, so that tombstones shrink even while each release adds one
+local meta_key, outbox_key, groups_key, legs_key, leases_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local tombstones_key, past_key = KEYS[6], KEYS[7]
+local customer, connection, node, cause = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local function bury(now)
-  local expires = now + tombstone_ms
+local now = clock()
+local packed, leg = redis.call('HGET', legs_key, connection), nil
+if packed then
+  local expires = string.match(packed, '^%-(%d+):')
+  if not expires then
+    leg = cmsgpack.unpack(packed)
+  elseif tonumber(expires) > now then
+    return {'UNKNOWN', now}
+  end
+end
+if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
+local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until', '!shadow')
+if not head[1] then return {'UNKNOWN', now} end
+if leg then
+  -- A release may be the first thing that happens on a new day: the day must begin with the seat still taken.
+  if now >= tonumber(head[4]) then return {'ROLL', now, head[1], head[2]} end
+  if now < tonumber(head[3]) then now = tonumber(head[3]) end
+  -- @include give
+  local writes, deletes = {}, {}
+  if leg[WOULD_DENY] ~= '' then
+    writes[1], writes[2] = '!shadow', tonumber(head[5]) - 1
+  end
+  for group, count in pairs(counts) do
+    if count > 0 then writes[#writes + 1], writes[#writes + 2] = group, count end
+  end
+  -- @include forget
+  if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end
+  if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
+  redis.call('ZREM', leases_key, connection)
+  redis.call('XADD', outbox_key, 'MAXLEN', '~', ARGV[6], redis.call('HGET', meta_key, 'epoch') .. '-*',
+    'op', 'release', 'at', now, 'customer', customer, 'connection', connection, 'cause', cause, 'leg', packed)
+end
+if leg or cause ~= 'operator' then
+  local expires = now + tonumber(ARGV[5])
   redis.call('HSET', legs_key, connection, '-' .. expires .. ':' .. cause)
   redis.call('ZADD', tombstones_key, expires, connection)
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', tombstones_key, '-inf', '(' .. now, 'LIMIT', 0, PURGE_MAX)) do
     redis.call('ZREM', tombstones_key, old)
     local value = redis.call('HGET', legs_key, old)
     -- The id may have been admitted again since: then a leg stands there.
-    if value and tombstone_expiry(value) then redis.call('HDEL', legs_key, old) end
+    if value and string.find(value, '^%-%d+:') then redis.call('HDEL', legs_key, old) end
   end
 end
-
-local now = clock()
-local leg, ended, packed = find_leg(legs_key, connection, now)
-if ended then return {'UNKNOWN', now} end
-if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
-local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until', '!shadow')
-if not head[1] then return {'UNKNOWN', now} end
-if not leg then
-  if cause ~= 'operator' then bury(now) end
-  return {'UNKNOWN', now}
-end
--- A release may be the first thing that happens on a new day: the day must begin with the seat still taken.
-if now >= tonumber(head[4]) then return {'ROLL', now, head[1], head[2]} end
-if now < tonumber(head[3]) then now = tonumber(head[3]) end
-
-local counts, emptied, writes, deletes = {}, {}, {}, {}
-if leg[WOULD_DENY] ~= '' then
-  writes[1], writes[2] = '!shadow', tonumber(head[5]) - 1
-end
-give(groups_key, leg[GROUPS], counts, emptied)
-for group, count in pairs(counts) do
-  if count > 0 then writes[#writes + 1], writes[#writes + 2] = group, count end
-end
-for _, group in ipairs(emptied) do
-  forget(groups_key, past_key, group, counts, now, writes, deletes)
-end
-local epoch = redis.call('HGET', meta_key, 'epoch')
-if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end
-if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
-redis.call('ZREM', leases_key, connection)
-bury(now)
-redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
-  'op', 'release', 'at', now, 'customer', customer, 'connection', connection, 'cause', cause,
-  'leg', packed)
+if not leg then return {'UNKNOWN', now} end
 return {'RELEASED', now, leg[ADMITTED], leg[CONNECTED]}

@@ -1,60 +1,90 @@
--- Taking claims: what is written when all checks have passed.
-local function with_instant(facts, now)
-  if string.sub(facts, -4) == '\31now' then return string.sub(facts, 1, -4) .. now end
-  return facts
-end
-
--- Someone attends again: where the group was live without, that spell is over.
-local function attended(groups_key, past_key, group, now, writes)
-  local since = redis.call('HGET', groups_key, '?' .. group)
-  if since and since ~= '' then
-    close_spell(past_key, group, since, now)
-    writes[#writes + 1], writes[#writes + 2] = '?' .. group, ''
-  end
-end
-
--- Appends to `writes` what the leg changes; returns its first groups and whether one is above its commitment. `again`: groups that it held
--- just before (a move).
-local function take(groups_key, past_key, state, taken, bind_group, connected, again, now, writes)
-  local groups, overage, binds, facts = {}, 0, {}, ARGV[checks_at - ALTERNATIVE_HEAD]
-  for i = 1, state.size do
-    local kind, group = field(i, KIND), field(i, GROUP)
-    if taken[i] then
-      local count, parent = state.n[i] + 1, tonumber(field(i, PARENT))
-      writes[#writes + 1], writes[#writes + 2] = group, count
-      if kind ~= 'parent' then groups[#groups + 1] = group end
-      if count == 1 and parent > 0 then
+-- Taking claims: appends to `writes` what the leg changes, to `groups` its first groups; sets `overage`. Code to stand in a script after
+-- decide.lua; also needs connected, and `again`: groups that a leg that moves held just before.
+local binds
+for k = 1, size do
+  local i = at + 6 * k - 3
+  local kind, group = ARGV[i], ARGV[i + 1]
+  if taken[k] then
+    local count = n[k] + 1
+    writes[#writes + 1], writes[#writes + 2] = group, count
+    if kind ~= 'parent' then groups[#groups + 1] = group end
+    if count == 1 then
+      local p = tonumber(ARGV[i + 4])
+      if p > 0 then
+        local parent = ARGV[at + 6 * p - 2]
         if kind == 'attend' then
-          writes[#writes + 1], writes[#writes + 2] = '&' .. group, field(parent, GROUP)
-          if state.before[parent] > 0 then attended(groups_key, past_key, field(parent, GROUP), now, writes) end
+          writes[#writes + 1], writes[#writes + 2] = '%' .. parent, 1
+          if ARGV[i + 5] == 'watched' then writes[#writes + 1], writes[#writes + 2] = '&' .. group, parent end
+          local since = redis.call('HGET', groups_key, '?' .. parent)
+          if since and since ~= '' then
+            -- Somebody attends again: the time without is over.
+            -- @include spell
+            close_spell(parent, since)
+            writes[#writes + 1], writes[#writes + 2] = '?' .. parent, ''
+          end
         else
           -- The parent is kept with the group, because that is where it must be given back, whoever leaves last.
-          writes[#writes + 1], writes[#writes + 2] = '>' .. group, field(parent, GROUP)
-          writes[#writes + 1], writes[#writes + 2] = '<' .. field(parent, GROUP), group
+          writes[#writes + 1], writes[#writes + 2] = '>' .. group, parent
+          writes[#writes + 1], writes[#writes + 2] = '<' .. parent, group
         end
-      end
-      if group == bind_group and facts ~= state.bound then
-        writes[#writes + 1], writes[#writes + 2] = '@' .. group, with_instant(facts, now)
-      end
-      local committed = tonumber(field(i, COMMITTED))
-      if committed >= 0 and count > committed then overage = 1 end
-      if state.register[i] then
-        local register = read_register(state.register[i])
-        if raise_register(register, count, now) then
-          writes[#writes + 1], writes[#writes + 2] = '#' .. group, pack_register(register)
-        end
-      end
-    elseif kind == 'mark' then
-      make_mark(past_key, i, state, connected, now, binds)
-    elseif kind == 'age' then
-      grow_age(past_key, i, state, again, now, binds)
-    elseif kind == 'absent' then
-      local parent = tonumber(field(i, PARENT))
-      if state.before[parent] == 0 and state.n[i] == 0 then
-        writes[#writes + 1], writes[#writes + 2] = '?' .. field(parent, GROUP), now
       end
     end
+    if group == bind_group and ARGV[at] ~= head[8] then
+      local bound = ARGV[at]
+      if string.sub(bound, -4) == '\31now' then bound = string.sub(bound, 1, -4) .. now end
+      writes[#writes + 1], writes[#writes + 2] = '@' .. group, bound
+    end
+    if ARGV[i + 3] ~= '-1' then
+      local committed = tonumber(ARGV[i + 3])
+      if count > committed then overage = 1 end
+      if register[k] then
+        local ordered, peak, peak_at, over, over_at = string.match(register[k], '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+        local above, moved = count - ordered, false
+        if count > tonumber(peak) then peak, peak_at, moved = count, now, true end
+        if above > tonumber(over) then over, over_at, moved = above, now, true end
+        if moved then
+          writes[#writes + 1], writes[#writes + 2] =
+            '#' .. group, table.concat({ordered, peak, peak_at, over, over_at}, ' ')
+        end
+      end
+    end
+  elseif kind == 'mark' then
+    -- Final with the first connected leg; until then the group gives it back when it empties.
+    local parent = ARGV[at + 6 * tonumber(ARGV[i + 4]) - 2]
+    if not kept[k] and set_size[k] < MARKS_MAX then
+      redis.call('HSET', past_key, '=' .. group, now .. ' ' .. (connected and now or 0))
+      redis.call('HINCRBY', past_key, '+' .. string.match(group, '^(.-)\31'), 1)
+      if not connected then
+        binds = binds or {}
+        binds[parent] = (binds[parent] and binds[parent] .. '\30' or '') .. '=' .. group
+      end
+    elseif connected and kept[k] and string.sub(kept[k], -2) == ' 0' then
+      redis.call('HSET', past_key, '=' .. group, string.match(kept[k], '^%d+') .. ' ' .. now)
+    end
+  elseif kind == 'age' then
+    local p = tonumber(ARGV[i + 4])
+    local name, text = string.match(group, '^(.-)\31(.*)$')
+    local first, since, summed, peak, peak_at, joined = now, 0, 0, 0, now, 0
+    if kept[k] then
+      first, since, summed, peak, peak_at, joined = string.match(kept[k], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ')
+    end
+    if before[p] == 0 then
+      since, binds = now, binds or {}
+      binds[name] = (binds[name] and binds[name] .. '\30' or '') .. '@' .. name
+    end
+    if n[p] + 1 > tonumber(peak) then peak, peak_at = n[p] + 1, now end
+    if not (again and again[name]) then joined = joined + 1 end
+    redis.call('HSET', past_key, '@' .. name, table.concat({first, since, summed, peak, peak_at, joined, text}, ' '))
+  elseif kind == 'absent' and ARGV[i + 5] == 'watched' then
+    local p = tonumber(ARGV[i + 4])
+    if before[p] == 0 and n[k] == 0 then
+      writes[#writes + 1], writes[#writes + 2] = '?' .. ARGV[at + 6 * p - 2], now
+    end
   end
-  write_binds(groups_key, binds, writes)
-  return groups, overage
+end
+if binds then
+  for group, names in pairs(binds) do
+    local bound = redis.call('HGET', groups_key, '*' .. group)
+    writes[#writes + 1], writes[#writes + 2] = '*' .. group, bound and bound .. '\30' .. names or names
+  end
 end

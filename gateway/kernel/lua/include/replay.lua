@@ -1,0 +1,23 @@
+-- What is known of an id: answers a tombstone, another fingerprint, or the same with the first decision and the figures of now. Code to stand
+-- in a script; needs legs_key, connection, fingerprint, groups_key, now; leaves `leg` in a move.
+local value = redis.call('HGET', legs_key, connection)
+if value then
+  local expires = string.match(value, '^%-(%d+):')
+  if expires then
+    if tonumber(expires) > now then return {'RELEASED', now} end
+  else
+    leg = cmsgpack.unpack(value)
+    if leg[FINGERPRINT] == fingerprint then
+      if leg[CONNECTED] == 0 and leases_key then redis.call('ZADD', leases_key, 'XX', now + leg[LEASE], connection) end
+      local answer = {'REPLAY', now, leg[ADMITTED], leg[CONNECTED], leg[LEASE], leg[OVERAGE], leg[WOULD_DENY], leg[INFO]}
+      if #leg[GROUPS] > 0 then
+        local counts = redis.call('HMGET', groups_key, unpack(leg[GROUPS]))
+        for i, group in ipairs(leg[GROUPS]) do
+          answer[#answer + 1] = group
+          answer[#answer + 1] = tonumber(counts[i] or 0)
+        end
+      end
+      return answer
+    end
+  end
+end
