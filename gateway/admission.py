@@ -176,13 +176,13 @@ class Admission:
                 case outcomes.Moved():
                     raise _MovedMeanwhile
                 case _:
-                    self._hear(join, group, outcome)
+                    self._hear(join, group, facts, outcome)
                     return decision_of(join, policy, claims, outcome)
         raise Unstable("entitlements changed at every attempt")
 
-    def _hear(self, join: Join, group: str, outcome: DecisionOutcome) -> None:
+    def _hear(self, join: Join, group: str, heard: Facts | None, outcome: DecisionOutcome) -> None:
         """After an admission the meeting is live with the facts that were bound; all but the instant at which it began to stream are known."""
-        if isinstance(outcome, outcomes.Admitted):
+        if isinstance(outcome, outcomes.Admitted) and outcome.alternative.facts is not heard:
             facts = outcome.alternative.facts
             takes = join.service is not Service.EVENT or group in outcome.counts
             if takes and not facts.streams_now:

@@ -13,19 +13,22 @@ import typer
 
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Sequence
 
     from gateway.app import Gateway
     from gateway.demo.media_servers import MediaServers
-    from gateway.demo.script import Step
+    from gateway.demo.scenes import Scene
+    from gateway.demo.script import Found, Played
 
 REFRESH_S = 0.5
 PLAIN_LINES_S = 5.0
+WIDTH = 100
+"""Columns of what `--once` prints."""
 
 
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="Play a short scripted scenario, print each decision, and exit.")
+        bool, typer.Option("--once", help="Play each plan at its edge, print every decision, and exit.")
     ] = False,
     seconds: Annotated[int, typer.Option(min=5, max=3600, help="Time in which a quarter of an hour is played.")] = 120,
     seed: Annotated[int, typer.Option(help="Another seed, other arrivals.")] = 1,
@@ -48,47 +51,82 @@ def demo(
 
 
 async def _demo(*, once: bool, seconds: int, seed: int, stay: bool) -> int:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
     from gateway.app import running  # noqa: PLC0415
-    from gateway.cli.catalogue import read_catalogue  # noqa: PLC0415
-    from gateway.demo import media_servers  # noqa: PLC0415
+    from gateway.demo.media_servers import MediaServers  # noqa: PLC0415
+    from gateway.demo.sample import sample  # noqa: PLC0415
+    from gateway.domain.days import PACIFIC  # noqa: PLC0415
     from gateway.settings import Settings  # noqa: PLC0415
 
-    catalogue = read_catalogue(Path(media_servers.__file__).with_name("catalogue.yaml"))
+    now = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
         settings = Settings(
             host="127.0.0.1", admin_host="127.0.0.1", port=_port(8080), admin_port=_port(9090), redis_url=None, data_dir=Path(folder),
-            tokens_file=None, catalogue=None, decision_budget_ms=2000,
+            tokens_file=None, catalogue=None, decision_budget_ms=2000, number_key=None, number_key_file=None,
         )  # fmt: skip
-        async with running(settings, catalogue) as gateway, media_servers.MediaServers(gateway.url) as servers:
+        catalogue = sample(now.astimezone(PACIFIC).date())
+        async with running(settings, catalogue) as gateway, MediaServers(gateway.url) as servers:
             if once:
-                return await _once(servers)
+                from gateway.demo import script  # noqa: PLC0415
+
+                customers = [customer.id for customer in catalogue]
+                return await _once(gateway, servers, customers, tuple(script.scenes(now)))
             await _quarter(gateway, servers, seconds=seconds, seed=seed, stay=stay)
     return 0
 
 
-async def _once(servers: "MediaServers") -> int:
+async def _once(
+    gateway: "Gateway", servers: "MediaServers", customers: "Sequence[str]", scenes: "Sequence[Scene]"
+) -> int:
     from gateway.demo import script  # noqa: PLC0415
+    from gateway.demo.media_servers import Administrator  # noqa: PLC0415
 
-    surprises = await script.play(servers, _tell)
+    surprises: list[str] = []
+    scene = None
+    async with Administrator(gateway.admin_url) as administrator:
+        async for played in script.play(servers, administrator, scenes):
+            if played.scene is not scene:
+                scene = played.scene
+                typer.echo(f"\n{scene.rule:5} {scene.plan}   ({scene.customer})\n{'-' * WIDTH}")
+            typer.echo(_told(played))
+            surprises += [played.surprise] if played.surprise else []
+        typer.echo(f"\nFindings\n{'-' * WIDTH}")
+        for found in await script.findings(administrator, customers, scenes):
+            _tell_finding(found)
+            surprises += [found.surprise] if found.surprise else []
     for surprise in surprises:
         typer.echo(f"unexpected: {surprise}", err=True)
     return 1 if surprises else 0
 
 
-def _tell(step: "Step", answer: dict[str, Any]) -> None:
-    if "decision" not in answer:
-        outcome, detail = "release", ""
+def _told(played: "Played") -> str:
+    """One line: the rule, what happens, what was decided, and the limit or the fields that the scene is about."""
+    step, answer = played.step, played.answer
+    decision = "deny " if answer.get("decision") == "deny" else ""
+    if step.answers:
+        shown = [answer.get(name) for name in step.answers]
+        detail = ", ".join([", ".join(value) if isinstance(value, list) else str(value) for value in shown])
     else:
-        outcome = f"{answer['decision']} {answer['reason']}" + (" (overage)" if answer.get("overage") else "")
-        detail = ", ".join(
-            [
-                f"{use['limit']} {use['used']}/{use.get('ceiling', use.get('committed'))}"
-                for use in answer.get("limits", ())[:1]
-            ]
-        )
-    typer.echo(f"{step.customer:9} {step.connection:6} {outcome:34} {detail:22} {step.says}")
+        detail = _limit(answer.get("limits", ()), played.scene.shows)
+    return f"{step.rule:5} {step.says:48} {decision + played.outcome:29} {detail}".rstrip()
 
 
+def _limit(limits: "Sequence[dict[str, Any]]", shows: str) -> str:
+    for use in limits:
+        if use["limit"] == shows or len(limits) == 1:
+            return f"{use['limit']} {use['used']}/{use.get('ceiling', use.get('committed'))}"
+    return ""
+
+
+def _tell_finding(found: "Found") -> None:
+    import textwrap  # noqa: PLC0415
+
+    details = [finding["detail"] for finding in found.findings] or ["none"]
+    more = f" ({len(details) - 1} more)" if len(details) > 1 else ""
+    lines = textwrap.wrap(details[0] + more, WIDTH - 16)
+    for number, line in enumerate(lines):
+        typer.echo(f"{found.customer:10} {found.rule:5} {line}" if number == 0 else f"{'':16} {line}")
 async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int, seed: int, stay: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.live import Live  # noqa: PLC0415

@@ -10,6 +10,14 @@ import aiohttp
 RECENT = 20
 
 
+class CallFailed(RuntimeError):
+    """An answer that is none of a decision: a problem."""
+
+    def __init__(self, path: str, problem: dict[str, Any]) -> None:
+        super().__init__(f"{path} answered {problem}")
+        self.problem = problem
+
+
 class _Caller:
     """Calls to one listener, as long as the context lasts."""
 
@@ -32,7 +40,7 @@ class _Caller:
         async with self._session.request(method, path, json=body) as response:
             answer: dict[str, Any] = await response.json(content_type=None)
             if response.status not in {200, 201}:
-                raise RuntimeError(f"{path} answered {response.status}: {answer}")
+                raise CallFailed(path, answer)
             return answer
 
 
@@ -48,9 +56,9 @@ class MediaServers(_Caller):
         """Asks whether a connection may join."""
         return self._noted(join, await self._call("POST", "/v1/admit", join))
 
-    async def move(self, origin: str, **join: Any) -> dict[str, Any]:
-        """Asks whether a connection may go from the meeting `origin` to the meeting or role of the join."""
-        return self._noted(join, await self._call("POST", "/v1/move", {**join, "from": origin}))
+    async def move(self, **join: Any) -> dict[str, Any]:
+        """Asks whether a connection may go to the meeting or role of the join, which also holds `from`, the meeting that it is in."""
+        return self._noted(join, await self._call("POST", "/v1/move", join))
 
     async def release(self, customer: str, connection: str) -> dict[str, Any]:
         """Says that a connection has ended."""

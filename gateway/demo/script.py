@@ -1,130 +1,168 @@
-"""The short scripted scenario of `gateway demo --once`: each plan at its edge, with what must be decided."""
+"""The script of `gateway demo --once`: each plan at its edge, with what must be decided, and the findings that are left."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import datetime as dt
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from gateway.demo.media_servers import MediaServers
+from gateway.demo import added_scenes, event_scenes, meeting_scenes, teams_scenes
+from gateway.demo.media_servers import Administrator, CallFailed, MediaServers
+from gateway.demo.scenes import Scene, Step, hosted, meeting, outcome_of, teams
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A join or a release, and the reason that must come back (None: a release)."""
+class Played:
+    """A step with its answer; of several connections, the last one's, or the first that is not as expected."""
 
-    says: str
+    scene: Scene
+    step: Step
+    answer: dict[str, Any]
+
+    @property
+    def outcome(self) -> str:
+        """What came of it."""
+        return outcome_of(self.answer)
+
+    @property
+    def surprise(self) -> str | None:
+        """What is not as expected; None: nothing."""
+        where = f"{self.scene.rule} {self.scene.customer}, {self.step.says}"
+        if self.outcome != self.step.expected:
+            return f"{where}: {self.outcome} instead of {self.step.expected}"
+        for name, value in self.step.answers.items():
+            if self.answer.get(name) != value:
+                return f"{where}: {name} is {self.answer.get(name)} instead of {value}"
+        return None
+
+
+def scenes(now: dt.datetime) -> Iterator[Scene]:
+    """All scenes, in the order of the rules."""
+    yield _general()
+    yield meeting_scenes.named_hosts()
+    yield meeting_scenes.corporate_access()
+    yield meeting_scenes.ports()
+    yield meeting_scenes.active_hosts()
+    yield meeting_scenes.department_hosts()
+    yield teams_scenes.named_organisers()
+    yield teams_scenes.room_connections()
+    yield teams_scenes.all_users()
+    yield teams_scenes.special_offer()
+    yield event_scenes.per_event()
+    yield event_scenes.unlimited()
+    yield event_scenes.fallback()
+    yield added_scenes.dolby_rooms()
+    yield added_scenes.network_rooms()
+    yield added_scenes.premium_calling()
+    yield added_scenes.global_audio()
+    yield added_scenes.china()
+    yield added_scenes.meeting_assists(now)
+    yield added_scenes.event_assists(now)
+    yield _suspension()
+    yield _shadow()
+
+
+def _general() -> Scene:
+    """T1."""
+    return Scene("T1", "what is held, and what is not", "acme", "ports", (
+        Step("", "a customer whom nobody knows", "customer_unknown", meeting("weekly"), customer="nobody"),
+        Step("T1.1", "Teams meetings, which were never bought", "service_not_licensed", teams("weekly")),
+        Step("T1.1", "meetings, whose term is over", "subscription_inactive", meeting("weekly"), customer="initech"),
+    ))  # fmt: skip
+
+
+def _suspension() -> Scene:
+    """T20."""
+    dana = "dana@acme.example"
+    return Scene("T20", "acceptable use", "acme", "ports", (
+        Step("T4.4", "Dana opens a meeting", "admitted", hosted("talk", dana)),
+        Step("T20.1", "an operator suspends the customer", "suspended", operation="suspend"),
+        Step("T20.1", "a guest", "customer_suspended", meeting("talk")),
+        Step("T20.1", "the suspension ends", "active", operation="resume"),
+        Step("T20.2", "Dana is still there, and the guest may join", "admitted", meeting("talk")),
+    ))  # fmt: skip
+
+
+def _shadow() -> Scene:
+    """Shadow mode."""
+    cave = hosted("cave", "bruce@wayne.example")
+    return Scene("T4", "shadow mode: decided, and not enforced", "wayne", "ports", (
+        Step("T4.1", "4 connections", "admitted", cave, times=4),
+        Step("T4.1", "a fifth is let in, and recorded as refused", "shadow", cave, answers={"would_deny": "ports_full"}),
+    ))  # fmt: skip
+
+
+async def play(servers: MediaServers, administrator: Administrator, script: Sequence[Scene]) -> AsyncIterator[Played]:
+    """Plays the scenes one after another; what is live at the end of a scene is released."""
+    for scene in script:
+        live: dict[tuple[str, str], None] = {}
+        for number, step in enumerate(scene.steps):
+            name = step.connection or f"{scene.rule}-{number}"
+            for repeated in range(step.times):
+                connection = name if step.times == 1 else f"{name}-{repeated}"
+                customer = step.customer or scene.customer
+                try:
+                    answer = await _carry_out(servers, administrator, step, customer, connection)
+                except CallFailed as failed:  # never expected, and told like any other surprise
+                    answer = failed.problem
+                if answer.get("decision") == "admit":
+                    live[customer, connection] = None
+                elif answer.get("released"):
+                    live.pop((customer, connection), None)
+                played = Played(scene, step, answer)
+                if played.surprise:
+                    break
+            yield played
+        for customer, connection in live:
+            await servers.release(customer, connection)
+
+
+async def _carry_out(
+    servers: MediaServers, administrator: Administrator, step: Step, customer: str, connection: str
+) -> dict[str, Any]:
+    match step.operation:
+        case "admit":
+            return await servers.admit(customer=customer, connection=connection, **step.body)
+        case "move":
+            return await servers.move(customer=customer, connection=connection, **step.body)
+        case "release":
+            return await servers.release(customer, connection)
+        case "assist":
+            return await administrator.book(customer, step.body)
+        case "suspend":
+            return await administrator.suspend(customer)
+        case "resume":
+            return await administrator.resume(customer)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Findings of a customer by one rule, and whether any are expected."""
+
     customer: str
-    connection: str
-    expected: str | None = None
-    join: dict[str, Any] = field(default_factory=dict)
+    rule: str
+    findings: tuple[dict[str, Any], ...]
+    expected: bool
+
+    @property
+    def surprise(self) -> str | None:
+        """What is not as expected; None: nothing."""
+        if bool(self.findings) == self.expected:
+            return None
+        return f"{self.customer}: {'no' if self.expected else 'an unexpected'} finding of {self.rule}"
 
 
-def steps() -> Iterator[Step]:
-    """The scenario."""
-    yield from _ports()
-    yield from _named_hosts()
-    yield from _teams()
-    yield from _events()
-    yield from _shadow()
-
-
-def _ports() -> Iterator[Step]:
-    meeting = {"service": "meeting", "meeting": "weekly", "endpoint": "web"}
-    yield Step("a guest is early", "acme", "guest", "host_not_present", meeting)
-    yield Step(
-        "the host opens the meeting",
-        "acme",
-        "host",
-        "admitted",
-        {**meeting, "role": "host", "host": "dana@acme.example"},
-    )
-    for number in range(1, 20):
-        yield Step(f"participant {number}", "acme", f"p{number}", "admitted", meeting)
-    yield Step("one above the 20 committed: in, as overage", "acme", "p20", "admitted", meeting)
-    yield Step("the same request again takes no second seat", "acme", "p20", "replayed", meeting)
-    for number in range(21, 30):
-        yield Step(f"participant {number}", "acme", f"p{number}", "admitted", meeting)
-    yield Step("one above the ceiling of 30", "acme", "p30", "ports_full", meeting)
-    yield Step("somebody leaves", "acme", "p1")
-    yield Step("now there is a seat", "acme", "p31", "admitted", meeting)
-
-
-def _named_hosts() -> Iterator[Step]:
-    def hosted(meeting: str, host: str) -> dict[str, Any]:
-        return {"service": "meeting", "meeting": meeting, "endpoint": "app", "role": "host", "host": host}
-
-    yield Step("Alice hosts", "globex", "a1", "admitted", hosted("design", "alice@globex.example"))
-    yield Step("Alice cannot host a second one", "globex", "a2", "host_busy", hosted("review", "alice@globex.example"))
-    yield Step("Bruno hosts", "globex", "b1", "admitted", hosted("sales", "bruno@globex.example"))
-    yield Step("a third host at one time", "globex", "c1", "hosts_full", hosted("legal", "chiara@globex.example"))
-    yield Step(
-        "somebody without a licence", "globex", "d1", "host_not_licensed", hosted("party", "dirk@globex.example")
-    )
-
-
-def _teams() -> Iterator[Step]:
-    meeting = {"service": "teams", "meeting": "board"}
-    for number in range(1, 6):
-        yield Step(
-            f"room {number}",
-            "initech",
-            f"r{number}",
-            "admitted",
-            {**meeting, "endpoint": "sip" if number % 2 else "h323"},
-        )
-    yield Step("a sixth room", "initech", "r6", "teams_ports_full", {**meeting, "endpoint": "sip"})
-    yield Step("a browser is no room system", "initech", "w1", "endpoint_not_supported", {**meeting, "endpoint": "web"})
-
-
-def _events() -> Iterator[Step]:
-    event = {"service": "event", "endpoint": "web", "department": "finance"}
-    yield Step(
-        "a presenter opens the event",
-        "umbrella",
-        "s1",
-        "admitted",
-        {**event, "meeting": "results", "role": "presenter"},
-    )
-    yield Step(
-        "a second event of the one licence", "umbrella", "s2", "events_concurrent_full", {**event, "meeting": "outlook"}
-    )
-    yield Step(
-        "a department without a licence",
-        "umbrella",
-        "s3",
-        "department_not_licensed",
-        {**event, "meeting": "x", "department": "it"},
-    )
-
-
-def _shadow() -> Iterator[Step]:
-    meeting = {
-        "service": "meeting",
-        "meeting": "cave",
-        "endpoint": "web",
-        "role": "host",
-        "host": "bruce@wayne.example",
-    }
-    for number in range(1, 5):
-        yield Step(f"connection {number}", "wayne", f"w{number}", "admitted", meeting)
-    yield Step("a fifth would be refused; in shadow mode it is only recorded", "wayne", "w5", "shadow", meeting)
-
-
-async def play(servers: MediaServers, tell: Callable[[Step, dict[str, Any]], None]) -> list[str]:
-    """Plays the scenario and releases everything at the end. What went otherwise than expected; nothing, if all is well."""
-    live: list[tuple[str, str]] = []
-    surprises: list[str] = []
-    for step in steps():
-        if step.expected is None:
-            answer = await servers.release(step.customer, step.connection)
-            got, expected = str(answer["released"]), "True"
-        else:
-            answer = await servers.admit(customer=step.customer, connection=step.connection, **step.join)
-            got, expected = answer["reason"], step.expected
-            if answer["decision"] == "admit":
-                live.append((step.customer, step.connection))
-        tell(step, answer)
-        if got != expected:
-            surprises.append(f"{step.customer} {step.connection}: {got} instead of {expected}")
-    for customer, connection in live:
-        await servers.release(customer, connection)
-    return surprises
+async def findings(administrator: Administrator, customers: Sequence[str], script: Sequence[Scene]) -> list[Found]:
+    """What the play has left for the provider to look at, by customer and rule; also what it should have left."""
+    expected: defaultdict[str, set[str]] = defaultdict(set)
+    for scene in script:
+        expected[scene.customer].update(scene.findings)
+    rows: list[Found] = []
+    for customer in customers:
+        found = await administrator.findings(customer)
+        rules = dict.fromkeys([finding["rule"] for finding in found] + sorted(expected[customer]))
+        rows += [
+            Found(customer, rule, tuple([each for each in found if each["rule"] == rule]), rule in expected[customer])
+            for rule in rules
+        ]
+    return rows

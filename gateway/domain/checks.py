@@ -1,7 +1,6 @@
 """The checks of a join under one licence, in the order of reasons."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -25,8 +24,7 @@ and of a month, for findings, owners outside the customer's domains (T4.5) and r
 _UNBOUNDED = Limit()
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True):
     """What a join is judged by: the day, what its customer holds, the facts of the meeting."""
 
     contract: Contract
@@ -41,19 +39,24 @@ class Situation:
 def alternative(join: Join, licence: Licence, situation: Situation) -> Alternative:
     """Everything that the join takes and needs under a licence, and the facts that hold from then on."""
     facts = _facts_after(join, licence, situation.facts)
-    find = _event if join.service is Service.EVENT else _meeting
-    checks: list[Check] = [
-        *_room(join, situation),
-        *find(join, licence, situation, facts),
-        *_customer_wide(join, situation),
-    ]
-    limits = situation.contract.limits
-    drawn_on = [limits[check.group].counted_in for check in checks if isinstance(check, Count) and check.group in limits]
+    checks: list[Check] = list(_room(join, situation)) if join.room is not None else []
+    if join.service is Service.EVENT:
+        checks += _event(join, licence, situation, facts)
+    else:
+        checks += _meeting(join, licence, situation, facts)
+    counted_in: tuple[str, ...] = ()
+    for group, reason in _pools(join):
+        found = situation.contract.limits.get(group)
+        if found is None:
+            checks.append(Count(group, reason))
+        else:
+            checks.append(Count(group, reason, found.limit.ceiling, found.limit.committed))
+            counted_in += found.counted_in
     return Alternative(
         checks=tuple(checks),
         facts=facts,
         licensed_by=licence.subscription,
-        counted_in=tuple([subscription for held in drawn_on for subscription in held]) + licence.counts_in,
+        counted_in=counted_in + licence.counts_in,
     )
 
 
@@ -67,8 +70,7 @@ def _facts_after(join: Join, licence: Licence, facts: Facts) -> Facts:
 
 def _room(join: Join, situation: Situation) -> Iterator[Check]:
     """T13.1: the legs of a room are in one meeting at a time; T13.5."""
-    if join.room is None:
-        return
+    assert join.room is not None, "asked only then"
     room = normal_address(join.room)
     of_all = f"room:{room}"
     yield Count(of_all, Reason.ROOM_IN_USE, ceiling=1, first=False)
@@ -81,33 +83,34 @@ def _room(join: Join, situation: Situation) -> Iterator[Check]:
         yield Mark(f"{ABROAD} {month}", f"{room} {join.country}", of_all, Reason.ROOM_IN_USE)
 
 
-def _meeting(join: Join, licence: Licence, situation: Situation, facts: Facts) -> Iterator[Check]:
-    """Services meeting and teams."""
-    service, owner = join.service, facts.host
+def _meeting(join: Join, licence: Licence, situation: Situation, facts: Facts) -> list[Check]:
+    """Services meeting and teams. On the way of every join: what most joins do not need is asked for before it is looked at."""
+    checks: list[Check] = []
+    service, owner, limits, host = join.service, facts.host, licence.limits, None
     meeting = group_name("meeting", service, join.meeting)
-    host = group_name("host", service, owner) if owner else None
-    if host:
+    if owner:
+        host = group_name("host", service, owner)
         hosts = group_name("hosts", service) if licence.by_host else None
-        yield _count(host, Reason.HOST_BUSY, licence.limits, parent=hosts, first=False)
+        checks.append(_count(host, Reason.HOST_BUSY, limits, parent=hosts, first=False))
         if hosts:
-            yield _pool(hosts, Reason.HOSTS_FULL, situation, first=False)
-    hosts_it = join.role is Role.HOST
-    if licence.host_begins and not (hosts_it or situation.exempt):
-        yield Require(meeting, Reason.HOST_NOT_PRESENT)  # T4.4
-    yield from _over_time(situation, facts)
-    yield _count(meeting, Reason.MEETING_FULL, _streamed(licence.limits, "meeting", situation, facts), parent=host)
-    if service is Service.MEETING and (hosts_it or situation.exempt):  # T4.4
+            checks.append(_pool(hosts, Reason.HOSTS_FULL, situation, first=False))
+    present = join.role is Role.HOST
+    if licence.host_begins and not (present or situation.exempt):
+        checks.append(Require(meeting, Reason.HOST_NOT_PRESENT))  # T4.4
+    if facts.streaming_since_ms is not None or facts.streams_now:
+        checks += _over_time(situation, facts)
+        limits = _streamed(limits, "meeting", situation)
+    checks.append(_count(meeting, Reason.MEETING_FULL, limits, parent=host))
+    if service is Service.MEETING and (present or situation.exempt):  # T4.4
         hosting = group_name("hosting", service, join.meeting)
-        yield Attend(hosting, meeting, present=hosts_it, watched=licence.host_begins)
-    yield from _noted(owner, host, meeting, licence, situation)
+        checks.append(Attend(hosting, meeting, present=present, watched=licence.host_begins))
+    if owner and host and (licence.counts_hosts or licence.host_begins):
+        checks += _noted(owner, host, meeting, licence, situation)
+    return checks
 
 
-def _noted(
-    owner: str | None, host: str | None, meeting: str, licence: Licence, situation: Situation
-) -> Iterator[Check]:
+def _noted(owner: str, host: str, meeting: str, licence: Licence, situation: Situation) -> Iterator[Check]:
     """What is only remembered, for findings (T3.3, T4.5)."""
-    if owner is None or host is None:
-        return
     if licence.counts_hosts:
         cycle = cycle_of(situation.day, situation.contract.anchor_days[licence.subscription])
         yield Mark(f"{HOSTS_SEEN} {licence.subscription} {cycle.name}", owner, host, Reason.HOST_NOT_LICENSED)
@@ -129,23 +132,27 @@ def _event(join: Join, licence: Licence, situation: Situation, facts: Facts) -> 
         yield _pool(events, Reason.EVENTS_CONCURRENT_FULL, situation, first=False)
     if attends:
         yield Age(attendees, Reason.EVENT_OVER_TIME, licence.duration_ms)
-    yield from _over_time(situation, facts)
+    limits = licence.limits
+    if facts.streaming_since_ms is not None or facts.streams_now:
+        yield from _over_time(situation, facts)
+        limits = _streamed(limits, "attendees", situation)
     if join.role is not Role.ATTENDEE:
         yield _count(panel, Reason.PANEL_FULL, licence.limits)
         yield Age(panel, Reason.PANEL_FULL)
     if attends:
-        limits = _streamed(licence.limits, "attendees", situation, facts)
         yield _count(attendees, Reason.EVENT_FULL, limits, parent=events)
 
 
-def _customer_wide(join: Join, situation: Situation) -> Iterator[Check]:
-    """Pools of the whole customer (T15.3, T17.1, T4.1, T8.1)."""
+def _pools(join: Join) -> list[tuple[str, Reason]]:
+    """Groups that count for the whole customer (T15.3, T17.1, T4.1, T8.1)."""
+    pools = []
     if join.endpoint is Endpoint.PSTN:
-        yield _pool(group_name("pstn", join.service), Reason.PSTN_FULL, situation)
+        pools.append((group_name("pstn", join.service), Reason.PSTN_FULL))
     if join.access == "china":
-        yield _pool(CHINA, Reason.CHINA_FULL, situation)
+        pools.append((CHINA, Reason.CHINA_FULL))
     if join.service in POOLS:
-        yield _pool(*POOLS[join.service], situation)
+        pools.append(POOLS[join.service])
+    return pools
 
 
 def _over_time(situation: Situation, facts: Facts) -> Iterator[Check]:
@@ -155,14 +162,11 @@ def _over_time(situation: Situation, facts: Facts) -> Iterator[Check]:
         yield Before(until_ms, Reason.STREAMING_OVER_TIME)
 
 
-def _streamed(
-    limits: Mapping[str, Limit], level: str, situation: Situation, facts: Facts
-) -> Mapping[str, Limit]:
+def _streamed(limits: Mapping[str, Limit], level: str, situation: Situation) -> Mapping[str, Limit]:
     """T1.3: a meeting that streams has the lower of its limits."""
-    most = situation.streaming.max_endpoints
-    if most is None or not (facts.streams_now or facts.streaming_since_ms is not None):
+    most, limit = situation.streaming.max_endpoints, limits.get(level, _UNBOUNDED)
+    if most is None:
         return limits
-    limit = limits.get(level, _UNBOUNDED)
     ceiling = most if limit.ceiling is None else min(most, limit.ceiling)
     return {**limits, level: Limit(ceiling, limit.committed)}
 

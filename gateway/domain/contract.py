@@ -55,6 +55,10 @@ class ServiceTerms:
         A meeting that is live keeps its `licence`, as long as that is in force. The next plan is asked where one gives no licence, or leaves
         to it what it has no room for (T12.2).
         """
+        if licence is None:
+            answer = self._plans[0].license(join)
+            if not isinstance(answer, Reason) and not answer[-1].fallback:
+                return answer  # by far the most joins
         found: list[Licence] = []
         refused: Reason | None = None
         for plan in self._plans:

@@ -10,6 +10,7 @@ licence (`hosts`, `events`) is bound when a meeting goes live. The chains are
 Policy is pure: the same record, day, join and facts give the same claims on every gateway.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from gateway.domain.checks import Situation, alternative
 from gateway.domain.claims import Alternative, Claims, Deny, Facts, group_name
 from gateway.domain.contract import Contract, ServiceTerms
 from gateway.domain.join import Endpoint, Join, Role, Service
+from gateway.domain.licensing import Licence
 from gateway.domain.limits import Limit
 from gateway.domain.reasons import Reason
 from gateway.domain.record import Record
@@ -60,19 +62,11 @@ class Policy:
         status = self._status_denial()
         if status is not None:
             return self._claims(join, live, (_denial(status, facts),), shadow=False)
-        refused = self._refusal(join)
-        terms = self._terms(join)
-        if refused is not None or isinstance(terms, Reason):
-            reason = refused or terms
-            assert isinstance(reason, Reason), "one of them is"
-            return self._claims(join, live, (_denial(reason, facts),), shadow=self._shadow)
-        licences = terms.licences(join, facts.licence)
-        if isinstance(licences, Reason):
-            return self._claims(join, live, (_denial(licences, facts),), shadow=self._shadow)
-        after = self._host_refusal(host) or self._room_refusal(join)
-        if after is not None:
-            return self._claims(join, live, (_denial(after, facts),), shadow=self._shadow)
-        assert self.contract is not None, "status was checked before"
+        assert self.contract is not None, "an unknown customer was denied"
+        found = self._licences(join, facts, self.contract)
+        if isinstance(found, Reason):
+            return self._claims(join, live, (_denial(found, facts),), shadow=self._shadow)
+        terms, licences = found
         situation = Situation(self.contract, self.day, facts, terms.streaming, exempt)
         alternatives = tuple([alternative(join, licence, situation) for licence in licences])
         return self._claims(join, live, alternatives, shadow=self._shadow)
@@ -117,44 +111,48 @@ class Policy:
             return Reason.CUSTOMER_SUSPENDED
         return None
 
-    def _terms(self, join: Join) -> ServiceTerms | Reason:
-        assert self.contract is not None, "status was checked before"
-        return self.contract.service(join.service)
-
-    def _refusal(self, join: Join) -> Reason | None:
-        """Service and term; features, access, numbers, endpoint; in the order of reasons."""
-        contract, terms = self.contract, self._terms(join)
-        assert contract is not None, "status was checked before"
+    def _licences(
+        self, join: Join, facts: Facts, contract: Contract
+    ) -> tuple[ServiceTerms, Sequence[Licence]] | Reason:
+        """The licences that the meeting may run under, or the first reason for which policy refuses by itself."""
+        terms = contract.service(join.service)
         if isinstance(terms, Reason):  # T1.1
             return terms
-        if join.calling in CALLING_TO_LICENSE and not contract.allows_calling:  # T15.1
-            return Reason.FEATURE_NOT_LICENSED
-        if join.features and (RESTRICTED_FEATURES[join.service] & set(join.features)) - terms.features:  # T1.3, T10.2
-            return Reason.FEATURE_NOT_INCLUDED
-        if join.access == "china" and contract.access_refusal is not None:  # T17.1, T17.2
-            return contract.access_refusal
-        if join.endpoint is Endpoint.PSTN and self._blocks(join):  # T15.2
-            return Reason.NUMBER_BLOCKED
-        if join.service is Service.TEAMS and join.endpoint not in TEAMS_ENDPOINTS:  # T7.1
-            return Reason.ENDPOINT_NOT_SUPPORTED
+        refused = _refusal(join, contract, terms)
+        if refused is not None:
+            return refused
+        licences = terms.licences(join, facts.licence)
+        if isinstance(licences, Reason):
+            return licences
+        if facts.host in self.record.suspended_hosts:  # T20.1
+            return Reason.HOST_SUSPENDED
+        return _room_refusal(join, contract) or (terms, licences)
+
+
+def _refusal(join: Join, contract: Contract, terms: ServiceTerms) -> Reason | None:
+    """Features, access, numbers, endpoint; in the order of reasons."""
+    if join.calling in CALLING_TO_LICENSE and not contract.allows_calling:  # T15.1
+        return Reason.FEATURE_NOT_LICENSED
+    if join.features and (RESTRICTED_FEATURES[join.service] & set(join.features)) - terms.features:  # T1.3, T10.2
+        return Reason.FEATURE_NOT_INCLUDED
+    if join.access == "china" and contract.access_refusal is not None:  # T17.1, T17.2
+        return contract.access_refusal
+    # The person's number of a Call Me, the access number of a dial-in.
+    number = join.number if join.calling == "call_me" else join.access_number
+    if number is not None and contract.calling is not None and contract.calling.blocks(number):  # T15.2
+        return Reason.NUMBER_BLOCKED
+    if join.service is Service.TEAMS and join.endpoint not in TEAMS_ENDPOINTS:  # T7.1
+        return Reason.ENDPOINT_NOT_SUPPORTED
+    return None
+
+
+def _room_refusal(join: Join, contract: Contract) -> Reason | None:
+    """T13.1, T13.2; a join without a room is not checked."""
+    if join.room is None:
         return None
-
-    def _blocks(self, join: Join) -> bool:
-        """T15.2: the access number of a dial-in, the person's number of a Call Me."""
-        calling = self.contract.calling if self.contract else None
-        return calling is not None and calling.blocks(join.number if join.calling == "call_me" else join.access_number)
-
-    def _host_refusal(self, host: str | None) -> Reason | None:
-        """T20.1 for one host."""
-        return Reason.HOST_SUSPENDED if host in self.record.suspended_hosts else None
-
-    def _room_refusal(self, join: Join) -> Reason | None:
-        """T13.1, T13.2; a join without a room is not checked."""
-        if join.room is None or self.contract is None:
-            return None
-        if normal_address(join.room) not in self.contract.rooms:
-            return Reason.ROOM_NOT_LICENSED
-        return Reason.ROOM_CANNOT_HOST if join.role in {Role.HOST, Role.MODERATOR} else None
+    if normal_address(join.room) not in contract.rooms:
+        return Reason.ROOM_NOT_LICENSED
+    return Reason.ROOM_CANNOT_HOST if join.role in {Role.HOST, Role.MODERATOR} else None
 
 
 def bind_group(join: Join) -> str:
