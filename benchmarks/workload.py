@@ -23,9 +23,10 @@ def connection_id(number: int) -> str:
     return str(uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128))
 
 
-def ports(committed: int, *, enforcement: str = "metered") -> dict[str, Any]:
+def ports(committed: int, *, enforcement: str = "metered", **fields: Any) -> dict[str, Any]:
     """A subscription of concurrent connections."""
-    return {"plan": "meetings.concurrent_connections", "term": TERM, "committed": committed, "enforcement": enforcement}
+    plan = {"plan": "meetings.concurrent_connections", "term": TERM}
+    return {**plan, "committed": committed, "enforcement": enforcement, **fields}
 
 
 def customer(name: str, *subscriptions: dict[str, Any]) -> Customer:
@@ -34,11 +35,16 @@ def customer(name: str, *subscriptions: dict[str, Any]) -> Customer:
     return parse_customer({"id": name, "name": name.title(), "domains": domains, "subscriptions": list(subscriptions)})
 
 
-def _named_hosts(quantity: int) -> dict[str, Any]:
+def _rooms(quantity: int) -> dict[str, Any]:
+    rooms = [{"id": f"room-{number}"} for number in range(quantity)]
+    return {"plan": "rooms.network_room", "term": TERM, "quantity": quantity, "rooms": rooms}
+
+
+def _named_hosts(quantity: int, **fields: Any) -> dict[str, Any]:
     hosts = [
         {"id": f"owner{n}@acme.example", "given_name": f"Owner{n}", "family_name": "Example"} for n in range(quantity)
     ]
-    return {"plan": "meetings.named_host", "term": TERM, "quantity": quantity, "hosts": hosts}
+    return {"plan": "meetings.named_host", "term": TERM, "quantity": quantity, "hosts": hosts, **fields}
 
 
 def _teams(committed: int) -> dict[str, Any]:
@@ -66,6 +72,8 @@ class Case:
     """How many named hosts the meetings are spread over; 0: meetings have no host."""
     all_hosts: bool = False
     """Whether every leg has the role host, so that none waits for one (T4.4)."""
+    combined: bool = False
+    """Whether every leg is a telephone call from a licensed room by way of the China access: as many levels as a join can take."""
 
     def joins(self, count: int, *, first: int = 0) -> Iterator[Join]:
         """Joins in the order in which they are asked about; numbers from `first` on."""
@@ -76,8 +84,9 @@ class Case:
         meeting, seat = divmod(number, LEGS_PER_MEETING)
         return Join(
             customer=self.customer.id, connection=connection_id(number), service=self.service, meeting=f"meeting-{meeting:07d}",
-            endpoint=self.endpoint, role=Role.HOST if seat == 0 or self.all_hosts else Role.PARTICIPANT,
+            endpoint=self.endpoint, role=Role.HOST if (seat == 0 or self.all_hosts) and not self.combined else Role.PARTICIPANT,
             host=f"owner{meeting % self.hosts}@acme.example" if self.hosts else None, person=f"person-{number:07d}",
+            room=f"room-{number % NAMES_MAX}" if self.combined else None, access="china" if self.combined else None,
         )  # fmt: skip
 
     def _event_join(self, number: int) -> Join:
@@ -96,6 +105,20 @@ def cases(legs: int) -> list[Case]:
     return [
         Case("ports", customer("ports", ports(PLENTY)), Service.MEETING),
         Case("ports + named host", customer("hosts", ports(PLENTY), _named_hosts(hosts)), Service.MEETING, hosts=hosts),
+        Case(
+            "everything",
+            customer(
+                "everything",
+                ports(PLENTY, pstn_limit=PLENTY),
+                _named_hosts(hosts, pstn_limit=PLENTY, simultaneous_hosts=hosts),
+                _rooms(NAMES_MAX),
+                {"plan": "access.china", "term": TERM, "committed": PLENTY, "enforcement": "metered"},
+            ),
+            Service.MEETING,
+            Endpoint.PSTN,
+            hosts=hosts,
+            combined=True,
+        ),
         Case("Teams", customer("teams", _teams(PLENTY)), Service.TEAMS, Endpoint.SIP),
         Case("event", customer("events", _events(legs // LEGS_PER_EVENT + 1)), Service.EVENT),
     ]

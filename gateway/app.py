@@ -9,9 +9,21 @@ import structlog
 from aiohttp import web
 
 from gateway.admission import Admission
-from gateway.api import customers, decisions, health, http, openapi
+from gateway.api import (
+    addressed,
+    assists,
+    customers,
+    decisions,
+    employee_counts,
+    health,
+    http,
+    openapi,
+    operators,
+    reports,
+)
+from gateway.api.provisioning import offer_faults, with_numbers_kept
 from gateway.compliance_reports import ComplianceReports
-from gateway.domain.catalogue import Customer, with_kept_numbers
+from gateway.domain.catalogue import CatalogueInvalid, Customer, offer_groups
 from gateway.domain.changes import VersionMismatch, replaced
 from gateway.domain.telephones import Telephones
 from gateway.embedded import EmbeddedRedis
@@ -27,6 +39,8 @@ from gateway.number_key import number_key
 from gateway.reports import Reports
 from gateway.settings import Settings
 from gateway.telemetry import metrics
+from gateway.telemetry.customers import CustomerMetrics
+from gateway.telemetry.findings import FindingMetrics
 from gateway.telemetry.logs import Logs
 from gateway.tokens import Tokens
 
@@ -128,11 +142,15 @@ def build_apps(
         apps.append(app)
     admission, admin = apps
     admission.add_routes(decisions.routes())
-    admin[customers.ENTITLEMENTS] = core.entitlements
-    admin[customers.REPORTS] = core.reports
-    admin.add_routes(customers.routes())
-    admin.add_routes(openapi.routes())
-    admin.add_routes(metrics.routes(telemetry.metrics, metrics.CustomerMetrics(core.reports, metrics_customers_max)))
+    admin[addressed.ENTITLEMENTS] = core.entitlements
+    admin[addressed.REPORTS] = core.reports
+    admin[reports.COMPLIANCE] = core.compliance
+    admin[reports.EVENTS] = core.events
+    for group in (customers, operators, reports, employee_counts, assists, openapi):
+        admin.add_routes(group.routes())
+    findings = FindingMetrics(core.compliance, core.reports, metrics_customers_max)
+    admin.on_cleanup.append(findings.stop)
+    admin.add_routes(metrics.routes(telemetry.metrics, CustomerMetrics(core.reports, metrics_customers_max), findings))
     return admission, admin
 
 
@@ -140,12 +158,19 @@ def build_apps(
 async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> AsyncIterator[Gateway]:
     """A gateway that serves as long as the context lasts.
 
-    Raises EmbeddedRedisError, OSError (a port is taken), NumberKeyError, NumberKeyMissing (the catalogue blocks numbers).
+    Raises:
+        EmbeddedRedisError: the embedded Redis cannot be started.
+        OSError: a port is taken.
+        NumberKeyError: the key of telephone numbers cannot be used.
+        NumberKeyMissing: the catalogue blocks numbers, and there is no key.
+        CatalogueInvalid: it holds numbers under another key, or an offer that a customer of the store has (T10.1).
     """
     telemetry = Telemetry()
     tokens = Tokens(settings.tokens, required=settings.listens_beyond_loopback)
     telephones = Telephones(number_key(settings))
-    catalogue = [with_kept_numbers(customer, telephones.keep) for customer in catalogue]
+    catalogue = [
+        with_numbers_kept(customer, telephones, f"$.customers[{place}]") for place, customer in enumerate(catalogue)
+    ]
     async with contextlib.AsyncExitStack() as stack:
         embedded = None
         url = settings.redis_url
@@ -156,6 +181,7 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
         core = build_core(url, budget_s=settings.decision_budget_ms / 1000, telemetry=telemetry)
         stack.push_async_callback(core.store.close)
         if await core.store.start():
+            await _check_offers(core, catalogue)
             await install(core.entitlements, catalogue)
         elif catalogue:
             _log.warning(
@@ -185,6 +211,21 @@ async def install(entitlements: Entitlements, catalogue: Sequence[Customer]) -> 
     if catalogue:
         _log.info("catalogue.loaded", installed=installed, kept=len(catalogue) - installed)
     return installed, len(catalogue) - installed
+
+
+async def _check_offers(core: Core, catalogue: Sequence[Customer]) -> None:
+    """T10.1 of the customers that are to be installed. Raises CatalogueInvalid."""
+    if not any(offer_groups(customer) for customer in catalogue):
+        return
+    known = await core.reports.customers()
+    faults = [
+        fault
+        for place, customer in enumerate(catalogue)
+        if customer.id not in known
+        for fault in await offer_faults(customer, core.entitlements, core.reports, f"$.customers[{place}]")
+    ]
+    if faults:
+        raise CatalogueInvalid(faults)
 
 
 async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, host: str, port: int) -> str:

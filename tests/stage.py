@@ -21,6 +21,9 @@ TODAY = day(date(2026, 6, 10).toordinal())
 Use = dict[str, tuple[int, int | None, int | None]]
 """Used, committed and ceiling by the name of the limit."""
 
+Refusal = tuple[str, str, Use]
+"""Reason, first sentence of what the person is told, and the limit that stood against the join."""
+
 
 def day_of(text: str) -> Day:
     """The Pacific day with that date."""
@@ -32,8 +35,8 @@ def use(decision: Decision) -> Use:
     return {each.limit: (each.used, each.committed, each.ceiling) for each in decision.limits}
 
 
-def refusal(decision: Decision) -> tuple[str, str, Use]:
-    """Reason, first sentence of what the person is told, and the limit that stood against the join."""
+def refusal(decision: Decision) -> Refusal:
+    """How a join was refused."""
     assert not decision.admitted
     return told(decision), ADVICE[decision.reason].message.partition(". ")[0].removesuffix("."), use(decision)
 

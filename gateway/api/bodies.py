@@ -1,4 +1,4 @@
-"""Response bodies of the routes that people use."""
+"""Response bodies of the routes that people use: customers, their use, what became of a change. Reports are in `report_bodies`."""
 
 from typing import Any, Literal
 
@@ -6,9 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from gateway.domain.days import day, instant
 from gateway.domain.record import Record
-from gateway.kernel.outcomes import Leg
-from gateway.legs import LegInfo
-from gateway.reports import OverageRow, PoolUse, Usage
+from gateway.reports import PoolUse, Usage
 
 
 StatusName = Literal["active", "suspended", "terminated"]
@@ -27,8 +25,17 @@ class PoolBody(Struct, frozen=True):
     overage_at: str | UnsetType = UNSET
 
 
+class SuspendedHostBody(Struct, frozen=True):
+    """A host whose meetings are refused: why, since when, by whom (T20.1)."""
+
+    host: str
+    reason: str
+    at: str
+    by: str | UnsetType = UNSET
+
+
 class UsageBody(Struct, frozen=True):
-    """A customer now. `denied` and `would_deny` count since the customer was first installed."""
+    """A customer now. `denied` and `would_deny` count since the customer was first installed; `suspended_hosts` only where there are any."""
 
     customer: str
     version: int
@@ -41,54 +48,7 @@ class UsageBody(Struct, frozen=True):
     pools: tuple[PoolBody, ...]
     denied: dict[str, int]
     would_deny: dict[str, int]
-
-
-class ConnectionBody(Struct, frozen=True):
-    """A live connection."""
-
-    connection: str
-    service: str
-    meeting: str
-    endpoint: str
-    role: str
-    state: Literal["provisional", "connected"]
-    admitted_at: str
-    host: str | UnsetType = UNSET
-    person: str | UnsetType = UNSET
-    department: str | UnsetType = UNSET
-    node: str | UnsetType = UNSET
-    connected_at: str | UnsetType = UNSET
-    lease_expires_at: str | UnsetType = UNSET
-    licensed_by: str | UnsetType = UNSET
-    would_deny: str | UnsetType = UNSET
-
-
-class ConnectionsBody(Struct, frozen=True):
-    """A page of live connections. A connection that lives throughout the listing is seen once or more; `next` leads to the next page."""
-
-    connections: tuple[ConnectionBody, ...]
-    next: str | None
-
-
-class OverageBody(Struct, frozen=True):
-    """A pool on a Pacific day. `held_peak` counts seats held, `peak` is its upper bound of what was connected."""
-
-    day: str
-    pool: str
-    committed: int
-    peak: int
-    overage: int
-    peak_at: str
-    held_peak: int
-    adopted: int
-    final: bool
-
-
-class OverageReport(Struct, frozen=True):
-    """Rows in order of day and pool."""
-
-    customer: str
-    rows: tuple[OverageBody, ...]
+    suspended_hosts: tuple[SuspendedHostBody, ...] | UnsetType = UNSET
 
 
 class CustomerSummary(Struct, frozen=True):
@@ -109,6 +69,34 @@ class CustomersBody(Struct, frozen=True):
     next: str | None
 
 
+class HostStatusBody(Struct, frozen=True):
+    """What became of a host, named by its address as addresses are compared; `dropped` as in `StatusBody`."""
+
+    customer: str
+    host: str
+    version: int
+    status: Literal["active", "suspended"]
+    dropped: int
+
+
+class MeetingEndedBody(Struct, frozen=True):
+    """How many live connections of a meeting an operator has ended."""
+
+    customer: str
+    service: str
+    meeting: str
+    ended: int
+
+
+class CountBody(Struct, frozen=True):
+    """A count that was certified or reported, and the subscription in which it stands now."""
+
+    customer: str
+    subscription: str
+    version: int
+    count: int
+
+
 class StatusBody(Struct, frozen=True):
     """What became of a customer; `dropped` counts the live connections that were ended."""
 
@@ -124,8 +112,8 @@ def pool_body(use: PoolUse) -> PoolBody:
     return PoolBody(
         pool=use.pool,
         used=use.used,
-        committed=_given(use.committed),
-        ceiling=_given(use.ceiling),
+        committed=given(use.committed),
+        ceiling=given(use.ceiling),
         peak=register.peak if register else UNSET,
         peak_at=instant(register.peak_at_ms) if register else UNSET,
         overage=register.overage if register else UNSET,
@@ -148,43 +136,7 @@ def usage_body(customer: str, usage: Usage) -> UsageBody:
         pools=tuple([pool_body(use) for use in usage.pools]),
         denied={reason.value: count for reason, count in snapshot.denied.items()},
         would_deny={reason.value: count for reason, count in snapshot.would_deny.items()},
-    )
-
-
-def connection_body(leg: Leg, info: LegInfo) -> ConnectionBody:
-    """A live connection as it travels."""
-    return ConnectionBody(
-        connection=leg.connection,
-        service=info.service,
-        meeting=info.meeting,
-        endpoint=info.endpoint,
-        role=info.role,
-        state="provisional" if leg.connected_ms is None else "connected",
-        admitted_at=instant(leg.admitted_ms),
-        host=_given(info.host),
-        person=_given(info.person),
-        department=_given(info.department),
-        node=leg.node or UNSET,
-        connected_at=instant(leg.connected_ms) if leg.connected_ms is not None else UNSET,
-        lease_expires_at=instant(leg.expires_ms) if leg.expires_ms is not None else UNSET,
-        licensed_by=_given(info.licensed_by),
-        would_deny=leg.would_deny or UNSET,
-    )
-
-
-def overage_body(row: OverageRow) -> OverageBody:
-    """A row of the overage report as it travels."""
-    register = row.register
-    return OverageBody(
-        day=day(row.day).date.isoformat(),
-        pool=row.pool,
-        committed=register.committed,
-        peak=register.peak,
-        overage=register.overage,
-        peak_at=instant(register.peak_at_ms),
-        held_peak=register.peak,
-        adopted=0,
-        final=row.final,
+        suspended_hosts=_suspended_hosts(record) or UNSET,
     )
 
 
@@ -201,5 +153,15 @@ def summary_body(customer: str, record: Record) -> CustomerSummary:
     )
 
 
-def _given(value: Any) -> Any:
+def _suspended_hosts(record: Record) -> tuple[SuspendedHostBody, ...]:
+    return tuple(
+        [
+            SuspendedHostBody(host, found.reason, instant(found.at_ms), found.by or UNSET)
+            for host, found in sorted(record.suspended_hosts.items())
+        ]
+    )
+
+
+def given(value: Any) -> Any:
+    """The value, for a field that is left out where there is none."""
     return UNSET if value is None else value

@@ -91,7 +91,9 @@ async def put_customer(request: web.Request) -> web.Response:
         raise invalid_catalogue(faults)
     with _mismatch_told():
         record = await entitlements.change(customer, replaced(parsed, expected), "install", token.id)
-    return json_response(parsed.document(), 201 if before.record.customer is None else 200, {"ETag": f'"{record.version}"'})
+    return json_response(
+        parsed.document(), 201 if before.record.customer is None else 200, {"ETag": f'"{record.version}"'}
+    )
 
 
 async def delete_customer(request: web.Request) -> web.Response:

@@ -106,13 +106,25 @@ async def _decide(
         else:
             decision = await admission.admit(join, wait_s=wait_s)
     except ConnectionUnknown:
-        raise Problem("not-found", f"{root}.connection is not live.") from None
-    except ConnectionConflict:
-        message = "is live with other facts (meeting, role, endpoint, host, ...); a new leg needs a new id"
+        message = "is not live"
         raise Problem(
-            "conflict", f"{root}.connection {message}", [ErrorDetail(f"{root}.connection", message)]
+            "not-found", f"{root}.connection {message}.", [ErrorDetail(f"{root}.connection", message)]
         ) from None
+    except ConnectionConflict:
+        raise _conflict(root, moves=isinstance(asked, wire.MoveRequest)) from None
     return wire.decision_body(decision)
+
+
+def _conflict(root: str, *, moves: bool) -> Problem:
+    path, message = (
+        (f"{root}.from", "is not the meeting in which the connection is")
+        if moves
+        else (
+            f"{root}.connection",
+            "is live with other facts (meeting, role, endpoint, host, ...); to change them is a move, and a new leg needs a new id",
+        )
+    )
+    return Problem("conflict", f"{path} {message}", [ErrorDetail(path, message)])
 
 
 async def _release(admission: Admission, token: Token, asked: wire.ReleaseRequest, root: str) -> wire.ReleaseResult:

@@ -88,9 +88,7 @@ async def end_meeting(request: web.Request) -> web.Response:
                 break
     finally:  # what was ended before the store went away was ended
         if ended:
-            _log.info(
-                "meeting.ended", customer=customer, service=service, meeting=meeting, legs=ended, by=token.id
-            )
+            _log.info("meeting.ended", customer=customer, service=service, meeting=meeting, legs=ended, by=token.id)
     if not found:
         raise Problem("not-found", "There is no such live meeting.")
     return json_response(bodies.MeetingEndedBody(customer, service, meeting, ended))

@@ -137,6 +137,10 @@ def from_validation(error: msgspec.ValidationError, root: str = "$") -> Problem:
         message = "has characters that are not allowed here, or looks like a telephone number"
     elif message.startswith(("Invalid enum value", "Invalid value")):
         message = "is not one of the known values"
+    elif message.startswith("Invalid RFC3339 encoded datetime"):
+        message = "is not an instant as in RFC 3339, such as 2026-12-01T17:00:00Z"
+    elif message.startswith("Invalid RFC3339 encoded date"):
+        message = "is not a date (YYYY-MM-DD)"
     elif message.startswith("Expected "):
         message = message[0].lower() + message[1:]
     return invalid(path, message)

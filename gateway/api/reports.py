@@ -90,9 +90,7 @@ async def events(request: web.Request) -> web.Response:
     query_of(request)
     await existing(request, customer)
     held = await request.app[EVENTS].events(customer)
-    return json_response(
-        report_bodies.EventsBody(customer, tuple([report_bodies.event_body(event) for event in held]))
-    )
+    return json_response(report_bodies.EventsBody(customer, tuple([report_bodies.event_body(event) for event in held])))
 
 
 async def compliance(request: web.Request) -> web.Response:

@@ -101,13 +101,6 @@ class BatchRequest(Struct, forbid_unknown_fields=True, frozen=True):
     operations: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=OPERATIONS_MAX)]
 
 
-class StatusRequest(Struct, forbid_unknown_fields=True, frozen=True):
-    """Why a customer is suspended, resumed or terminated; `drop_live` also ends its live legs."""
-
-    reason: Code | None = None
-    drop_live: bool = False
-
-
 class LimitBody(Struct, omit_defaults=True, frozen=True):
     """Use of one limit, this connection included."""
 
@@ -174,7 +167,6 @@ _PREVIEW = msgspec.json.Decoder(PreviewRequest)
 _MOVE = msgspec.json.Decoder(MoveRequest)
 _RELEASE = msgspec.json.Decoder(ReleaseRequest)
 _BATCH = msgspec.json.Decoder(BatchRequest)
-_STATUS = msgspec.json.Decoder(StatusRequest)
 _OPERATION: msgspec.json.Decoder[Operation] = msgspec.json.Decoder(Operation)
 
 
@@ -201,11 +193,6 @@ def decode_release(body: bytes) -> ReleaseRequest:
 def decode_batch(body: bytes) -> BatchRequest:
     """A batch as it was sent; its operations are not looked into. Raises as `decode_join`."""
     return decoded(_BATCH.decode, body)
-
-
-def decode_status(body: bytes) -> StatusRequest:
-    """A change of status as it was sent; nothing is taken for `{}`. Raises as `decode_join`."""
-    return decoded(_STATUS.decode, body or b"{}")
 
 
 def decode_operation(raw: msgspec.Raw, path: str) -> Operation:

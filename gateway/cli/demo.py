@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,8 +121,6 @@ def _limit(limits: "Sequence[dict[str, Any]]", shows: str) -> str:
 
 
 def _tell_finding(found: "Found") -> None:
-    import textwrap  # noqa: PLC0415
-
     details = [finding["detail"] for finding in found.findings] or ["none"]
     more = f" ({len(details) - 1} more)" if len(details) > 1 else ""
     lines = textwrap.wrap(details[0] + more, WIDTH - 16)
@@ -131,7 +130,7 @@ async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int,
     from rich.console import Console  # noqa: PLC0415
     from rich.live import Live  # noqa: PLC0415
 
-    from gateway.demo import quarter  # noqa: PLC0415
+    from gateway.demo import quarter, view  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -140,23 +139,26 @@ async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int,
     console.print(_where(gateway, seconds), soft_wrap=True, highlight=False, markup=False)
     play = asyncio.create_task(quarter.play(servers, quarter.quarter(seed), duration_s=seconds))
     ended = asyncio.create_task(stop.wait())
-    display = Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext()
+    on_terminal = console.is_terminal
+    display = Live(console=console, auto_refresh=False, transient=True) if on_terminal else contextlib.nullcontext()
     with display as live:
         while not play.done() and not ended.done():
             await asyncio.wait(
                 {play, ended}, timeout=REFRESH_S if live else PLAIN_LINES_S, return_when=asyncio.FIRST_COMPLETED
             )
-            shown = await _shown(gateway, servers)
             if live:
-                live.update(shown, refresh=True)
+                live.update(view.screen(await view.look(gateway.core), servers, console.height), refresh=True)
             else:
-                console.print(_line(servers))
-    if not console.is_terminal:
-        console.print(await _shown(gateway, servers))
+                console.print(view.told(servers.decisions), soft_wrap=True, highlight=False)
+    console.print(view.pools(await view.look(gateway.core), "All pools"))
+    if on_terminal:
+        console.print("", view.told(servers.decisions), sep="\n", highlight=False)
     if play.done():
         play.result()  # raises what the play could not do
         if stay:
-            console.print("The quarter of an hour is over. The gateway stays up: look around, and end it with Ctrl-C.")
+            console.print("\nThe quarter of an hour is over. The gateway stays up: look around, and end it with Ctrl-C.")
+            if on_terminal:
+                console.print(_calls(gateway), soft_wrap=True, highlight=False, markup=False)
             await ended
     play.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -164,67 +166,19 @@ async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int,
 
 
 def _where(gateway: "Gateway", seconds: int) -> str:
+    return f"A gateway runs on its own Redis. A quarter of an hour is played in {seconds} seconds.\n{_calls(gateway)}"
+
+
+def _calls(gateway: "Gateway") -> str:
     return (
-        f"A gateway runs on its own Redis. A quarter of an hour is played in {seconds} seconds.\n"
         f"  ask it       curl -s {gateway.url}/v1/admit -d "
         """'{"customer":"acme","connection":"me-1","service":"meeting","meeting":"mine","endpoint":"web","role":"host"}'\n"""
         f"  free it      curl -s {gateway.url}/v1/release -d "
         """'{"customer":"acme","connection":"me-1"}'\n"""
         f"  look at it   {sys.argv[0]} usage acme --admin-url {gateway.admin_url}\n"
-        f"  metrics      {gateway.admin_url}/metrics      API  {gateway.admin_url}/openapi.json\n"
+        f"  metrics      {gateway.admin_url}/metrics\n"
+        f"  API          {gateway.admin_url}/openapi.json\n"
     )
-
-
-async def _shown(gateway: "Gateway", servers: "MediaServers") -> "RenderableType":
-    from rich.console import Group  # noqa: PLC0415
-
-    from gateway.api.bodies import usage_body  # noqa: PLC0415
-    from gateway.cli.tables import table  # noqa: PLC0415
-
-    rows: list[list[object]] = []
-    for customer in sorted(await gateway.core.reports.customers()):
-        body = usage_body(customer, await gateway.core.reports.usage(customer))
-        for pool in body.pools:
-            numbers = [
-                getattr(pool, name) or 0 if name == "used" else getattr(pool, name)
-                for name in ("used", "committed", "ceiling", "peak", "overage")
-            ]
-            refused = sum(body.denied.values()) + sum(body.would_deny.values())
-            rows.append(
-                [
-                    customer,
-                    pool.pool,
-                    *[value if isinstance(value, int) else None for value in numbers],
-                    body.live,
-                    refused,
-                ]
-            )
-    columns = ["customer", "pool", "used", "committed", "ceiling", "peak today", "overage", "live legs", "refused"]
-    recent = [
-        [
-            entry["customer"],
-            entry["service"],
-            entry["endpoint"],
-            entry["decision"],
-            _reason(entry),
-        ]
-        for entry in servers.recent
-    ]
-    return Group(
-        table(columns, rows, "Customers"),
-        table(["customer", "service", "endpoint", "decision", "reason"], recent, "Last decisions"),
-        _line(servers),
-    )
-
-
-def _reason(entry: dict[str, Any]) -> str:
-    if "would_deny" in entry:
-        return f"shadow: {entry['would_deny']}"
-    return f"{entry['reason']}, overage" if entry.get("overage") else str(entry["reason"])
-
-
-def _line(servers: "MediaServers") -> str:
-    return "decisions: " + ", ".join([f"{reason} {count}" for reason, count in sorted(servers.decisions.items())])
 
 
 def _port(preferred: int) -> int:

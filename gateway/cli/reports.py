@@ -1,4 +1,4 @@
-"""`gateway usage` and `gateway overage`: what a customer uses now, and what it used."""
+"""`gateway usage`, `overage`, `events` and `compliance`: what a customer uses, what it used, and what does not comply."""
 
 import json
 from typing import Annotated, Any
@@ -44,10 +44,33 @@ def overage(
     """Peaks and overage of a customer, by Pacific day and pool."""
     query: dict[str, Any] = {name: value for name, value in (("from", first), ("to", last)) if value is not None}
     found = client.call("GET", admin_url, f"/v1/customers/{quote(customer, safe='')}/overage?{urlencode(query)}")
+    _print(found, found["rows"], ["day", "pool", "committed", "peak", "overage", "peak_at", "final"], as_json=as_json)
+
+
+def events(
+    customer: CustomerArgument, admin_url: client.AdminUrl = client.ADMIN_URL, as_json: client.Json = False
+) -> None:
+    """Events of a customer: attendees, live time, and what is above the order."""
+    found = client.call("GET", admin_url, f"/v1/customers/{quote(customer, safe='')}/events")
+    columns = [
+        "event", "licensed_by", "first_at", "live", "peak_attendees", "joined_total", "peak_panel", "minutes", "attendee_overage",
+        "duration_overage_minutes",
+    ]  # fmt: skip
+    _print(found, found["events"], columns, as_json=as_json)
+
+
+def compliance(
+    customer: CustomerArgument, admin_url: client.AdminUrl = client.ADMIN_URL, as_json: client.Json = False
+) -> None:
+    """What does not comply with the terms today. A finding is no failure: the exit code is 0."""
+    found = client.call("GET", admin_url, f"/v1/customers/{quote(customer, safe='')}/compliance")
+    _print(found, found["findings"], ["rule", "since", "due", "subject", "detail"], as_json=as_json)
+
+
+def _print(found: Any, rows: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
     from gateway.cli.tables import show  # noqa: PLC0415
 
-    columns = ["day", "pool", "committed", "peak", "overage", "peak_at", "final"]
-    show(columns, [[row[column] for column in columns] for row in found["rows"]])
+    show(columns, [[row.get(column) for column in columns] for row in rows])

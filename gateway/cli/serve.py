@@ -59,7 +59,10 @@ def serve(
 def run(settings: Any) -> int:
     """Runs a gateway with these settings; the exit code."""
     from gateway.cli.catalogue import read_catalogue  # noqa: PLC0415
+    from gateway.domain.catalogue import CatalogueInvalid  # noqa: PLC0415
+    from gateway.domain.telephones import NumberKeyMissing  # noqa: PLC0415
     from gateway.embedded import EmbeddedRedisError  # noqa: PLC0415
+    from gateway.number_key import NumberKeyError  # noqa: PLC0415
     from gateway.telemetry import logs  # noqa: PLC0415
     from gateway.tokens import Tokens  # noqa: PLC0415
 
@@ -77,9 +80,11 @@ def run(settings: Any) -> int:
     logs.configure(settings.log_level, settings.log_format)
     try:
         run_loop(_serve(settings, customers, tokens))
-    except EmbeddedRedisError as error:
-        return _failed(str(error), 1)
-    except OSError as error:
+    except (NumberKeyError, NumberKeyMissing) as error:
+        return _failed(str(error), 2)
+    except CatalogueInvalid as error:
+        return _failed(f"{settings.catalogue}: {error}", 1)
+    except (EmbeddedRedisError, OSError) as error:
         return _failed(str(error), 1)
     return 0
 

@@ -41,7 +41,7 @@ def ports() -> Scene:
     dana, guest = "dana@acme.example", meeting("weekly")
     return Scene("T4", "meetings.concurrent_connections", "acme", "ports", (
         Step("T4.4", "a guest is early", "host_not_present", guest),
-        Step("T4.4", "Dana opens the meeting", "admitted", hosted("weekly", dana, person=dana)),
+        Step("T4.4", "Dana opens the meeting", "admitted", hosted("weekly", dana, person=dana), connection="dana"),
         Step("T4.2", "Dana's telephone is a second connection", "admitted", telephone("weekly", "toll", person=dana)),
         Step("T4.1", "a guest", "admitted", guest, connection="first"),
         Step("T4.1", "17 more: all 20 committed ports", "admitted", guest, times=17),
@@ -54,6 +54,7 @@ def ports() -> Scene:
         Step("T4.4", "who comes from outside waits for a host", "host_not_present", meeting("weekly-a", dana)),
         released("first", "a guest leaves"),
         Step("T4.5", "a meeting of somebody outside", "admitted (overage)", hosted("outside", "olga@elsewhere.example")),
+        released("dana", "Dana leaves, and her guests stay: a finding", "T4.4"),
     ), findings=("T4.4", "T4.5"))  # fmt: skip
 
 

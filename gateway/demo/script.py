@@ -113,7 +113,7 @@ async def play(servers: MediaServers, administrator: Administrator, script: Sequ
                 if played.surprise:
                     break
             yield played
-        for customer, connection in live:
+        for customer, connection in reversed(live):  # hosts came first, and go last
             await servers.release(customer, connection)
 
 

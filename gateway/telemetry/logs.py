@@ -50,10 +50,11 @@ class Logs:
     def listen(self, event: Event) -> None:
         """Logs an event."""
         match event:
-            case Decided(operation="admit", decision=decision) if not decision.admitted or decision.would_deny:
+            case Decided(operation="admit" | "move", decision=decision) if not decision.admitted or decision.would_deny:
                 if self._may_write(logging.INFO):
                     self._log.info(
                         "join.denied" if not decision.admitted else "join.would_deny",
+                        operation=event.operation,
                         customer=decision.join.customer,
                         connection=decision.join.connection,
                         service=decision.join.service.value,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from plans import active_enterprise, active_group, corporate, person, teams_enterprise, teams_hosts
-from stage import Stage, opened, refusal, use
+from stage import Refusal, Stage, opened, refusal, use
 from support import Clock, named_hosts, ports
 
 from gateway.app import Core
@@ -12,7 +12,7 @@ from gateway.domain.changes import host_resumed, host_suspended
 
 
 ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@acme.example"
-NOT_LICENSED = ("host_not_licensed", "The organiser of this meeting has no licence to host", {})
+NOT_LICENSED: Refusal = ("host_not_licensed", "The organiser of this meeting has no licence to host", {})
 MEETING_PLANS: dict[str, dict[str, Any]] = {
     "T2": named_hosts("alice", "bob", "carol"),
     "T3": corporate(),
@@ -178,8 +178,8 @@ async def test_T3_1_T5_1_every_employee_hosts(stage: Stage, plan: dict[str, Any]
     approvals = [{"id": "eva@elsewhere.example", "approved_by": "Dana", "approved_on": "2026-01-01"}]
     await stage.hold({**plan, "entities": entities, "approvals": approvals})
 
-    for number, host in enumerate((ALICE, "ben@globex.example", "eva@elsewhere.example")):
-        assert "admitted" == await stage.told(f"in{number}", f"in{number}", host=host)
+    for number, employee in enumerate((ALICE, "ben@globex.example", "eva@elsewhere.example")):
+        assert "admitted" == await stage.told(f"in{number}", f"in{number}", host=employee)
     for host in ("cleo@initech.example", "dan@elsewhere.example", "fay@eu.acme.example", None):
         assert NOT_LICENSED == refusal(await stage.ask("out", "out", host=host))
 
@@ -223,7 +223,7 @@ async def test_T20_1_a_suspended_host_begins_no_meeting_and_nobody_joins_a_live_
     change = host_suspended("acme", "Alice@acme.example", "abuse", "operator")
     await stage.core.entitlements.change("acme", change, "suspend_host", "operator")
 
-    told = ("host_suspended", "The organiser of this meeting cannot host at present", {})
+    told: Refusal = ("host_suspended", "The organiser of this meeting cannot host at present", {})
     assert told == refusal(await stage.ask("b", "m1", host=BOB)), "the owner is who made it live"
     assert told == refusal(await stage.ask("c", "m2", host=ALICE))
     assert "admitted" == await stage.told("d", "m3", host=BOB)

@@ -1,8 +1,10 @@
 """Concurrent connections on a real store: pools, the host who comes first, resale, what is said of every leg (T1, T4)."""
 
+from typing import Any
+
 import pytest
 from plans import premium_calling
-from stage import HOUR_MS, TODAY, Stage, opened, refusal, use
+from stage import HOUR_MS, TODAY, Refusal, Stage, opened, refusal, use
 from support import Clock, named_hosts, ports, term
 
 from gateway.app import Core
@@ -10,7 +12,7 @@ from gateway.kernel.outcomes import Spell
 
 
 ALICE, ANN = "alice@acme.example", "ann@globex.example"
-WAIT = ("host_not_present", "The meeting begins when its host joins", {})
+WAIT: Refusal = ("host_not_present", "The meeting begins when its host joins", {})
 NOON_MS = TODAY.start_ms + 12 * HOUR_MS
 
 
@@ -148,7 +150,7 @@ async def test_T4_5_a_foreign_owner_is_remembered_and_let_in(stage: Stage) -> No
 async def test_T1_1_a_service_is_not_licensed_where_it_was_never_held(stage: Stage) -> None:
     """Teams and events beside ports."""
     await stage.hold(ports(1))
-    told = ("service_not_licensed", "This kind of meeting is not part of the subscription", {})
+    told: Refusal = ("service_not_licensed", "This kind of meeting is not part of the subscription", {})
     assert told == refusal(await stage.ask("a", service="teams", endpoint="sip"))
     assert told == refusal(await stage.ask("b", service="event"))
 
@@ -158,7 +160,7 @@ async def test_T1_1_a_subscription_of_another_time_is_inactive(stage: Stage) -> 
     await stage.hold(
         ports(1, id="old", **term("2025-01-01", "2026-06-09")), ports(1, id="new", **term("2026-06-11", "2026-12-31"))
     )
-    told = ("subscription_inactive", "The subscription is not active today", {})
+    told: Refusal = ("subscription_inactive", "The subscription is not active today", {})
     assert told == refusal(await stage.ask("a"))
 
 
@@ -193,9 +195,9 @@ async def test_T1_2_tallies_are_those_of_a_day(stage: Stage) -> None:
 
 async def test_T1_3_streaming_needs_to_be_in_the_order(stage: Stage) -> None:
     """Of the service; one order of several is enough."""
-    asked = {"features": ("streaming",)}
+    asked: dict[str, Any] = {"features": ("streaming",)}
     await stage.hold(ports(9))
-    told = ("feature_not_included", "This feature is not part of the subscription", {})
+    told: Refusal = ("feature_not_included", "This feature is not part of the subscription", {})
     assert told == refusal(await stage.ask("a", **asked))
 
     await stage.hold(ports(9, id="plain"), ports(9, id="streaming", features=["streaming"]))

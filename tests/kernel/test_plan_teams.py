@@ -1,15 +1,17 @@
 """The Teams gateway on a real store: room systems, its pool, its hosts, the special offer (T7 to T10)."""
 
+from typing import Any
+
 import pytest
 from plans import special_offer, teams_enterprise, teams_hosts
-from stage import TODAY, Stage, opened, refusal, use
+from stage import TODAY, Refusal, Stage, opened, refusal, use
 from support import Clock, teams_ports, term
 
 from gateway.app import Core
 
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
-ROOM = {"service": "teams", "endpoint": "sip"}
+ROOM: dict[str, Any] = {"service": "teams", "endpoint": "sip"}
 FULL = "All room connections of this plan are in use"
 LATER = term("2026-01-02", "2026-12-31")
 
@@ -89,7 +91,7 @@ async def test_T10_2_the_offer_includes_features_only_where_they_were_bought(sta
     """Not without; with the feature bought, and with a paid subscription beside the offer."""
     asked = {**ROOM, "features": (feature,)}
     await stage.hold(special_offer())
-    told = ("feature_not_included", "This feature is not part of the subscription", {})
+    told: Refusal = ("feature_not_included", "This feature is not part of the subscription", {})
     assert told == refusal(await stage.ask("a", **asked))
 
     await stage.hold(special_offer(features=[feature]))
