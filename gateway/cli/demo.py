@@ -110,7 +110,7 @@ def _told(played: "Played") -> str:
         detail = ", ".join([", ".join(value) if isinstance(value, list) else str(value) for value in shown])
     else:
         detail = _limit(answer.get("limits", ()), played.scene.shows)
-    return f"{step.rule:5} {step.says:48} {decision + played.outcome:29} {detail}".rstrip()
+    return f"{step.rule:5} {step.says:42} {decision + played.outcome:28} {detail}".rstrip()
 
 
 def _limit(limits: "Sequence[dict[str, Any]]", shows: str) -> str:
@@ -126,6 +126,8 @@ def _tell_finding(found: "Found") -> None:
     lines = textwrap.wrap(details[0] + more, WIDTH - 16)
     for number, line in enumerate(lines):
         typer.echo(f"{found.customer:10} {found.rule:5} {line}" if number == 0 else f"{'':16} {line}")
+
+
 async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int, seed: int, stay: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.live import Live  # noqa: PLC0415
@@ -156,7 +158,9 @@ async def _quarter(gateway: "Gateway", servers: "MediaServers", *, seconds: int,
     if play.done():
         play.result()  # raises what the play could not do
         if stay:
-            console.print("\nThe quarter of an hour is over. The gateway stays up: look around, and end it with Ctrl-C.")
+            console.print(
+                "\nThe quarter of an hour is over. The gateway stays up: look around, and end it with Ctrl-C."
+            )
             if on_terminal:
                 console.print(_calls(gateway), soft_wrap=True, highlight=False, markup=False)
             await ended

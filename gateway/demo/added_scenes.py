@@ -66,7 +66,7 @@ def global_audio() -> Scene:
     return Scene("T16", "calling.global_audio", "duff", "ports", (
         Step("T4.4", "Sami opens a meeting", "admitted", hosted("brew", "sami@duff.example")),
         Step("T15.1", "the service calls somebody", "admitted", telephone("brew", "call_me", number=OTHER_PERSON)),
-        Step("T16.1", "a country disabled in the plan that was replaced", "admitted",
+        Step("T16.1", "a country that the plan before had disabled", "admitted",
              telephone("brew", "call_me", number=ABROAD)),
         Step("T1.2", "18 more telephones: hardly a video meeting", "admitted", telephone("brew", "toll"), times=18),
         Step("T17.2", "access from China, which was ended", "access_ended", meeting("brew", access="china")),
@@ -115,7 +115,15 @@ def event_assists(now: dt.datetime) -> Scene:
 
 
 def _assist(
-    rule: str, says: str, expected: str, now: dt.datetime, days: int, minutes: int, *, kind: str = "meeting", **more: Any
+    rule: str,
+    says: str,
+    expected: str,
+    now: dt.datetime,
+    days: int,
+    minutes: int,
+    *,
+    kind: str = "meeting",
+    **more: Any,
 ) -> Step:
     starts_at = (now + dt.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
     body: Join = {"kind": kind, "starts_at": starts_at, "minutes": minutes, **more}

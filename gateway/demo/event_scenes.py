@@ -8,7 +8,7 @@ def per_event() -> Scene:
     keynote = event("keynote")
     moderator = event("keynote", role="moderator")
     return Scene("T11", "events.per_event", "aperture", "attendees", (
-        Step("T11.1", "a moderator rehearses: no event is used yet", "admitted", moderator),
+        Step("T11.1", "a moderator rehearses: uses up no event", "admitted", moderator),
         Step("T11.1", "an attendee who never got connected", "admitted", event("glitch", node="media-1"),
              connection="lost"),
         released("lost", "is gone again: that uses up nothing either"),

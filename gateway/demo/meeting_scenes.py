@@ -54,7 +54,7 @@ def ports() -> Scene:
         Step("T4.4", "who comes from outside waits for a host", "host_not_present", meeting("weekly-a", dana)),
         released("first", "a guest leaves"),
         Step("T4.5", "a meeting of somebody outside", "admitted (overage)", hosted("outside", "olga@elsewhere.example")),
-        released("dana", "Dana leaves, and her guests stay: a finding", "T4.4"),
+        released("dana", "Dana leaves, her guests stay: a finding", "T4.4"),
     ), findings=("T4.4", "T4.5"))  # fmt: skip
 
 

@@ -98,7 +98,12 @@ OPENED: tuple[tuple[str, Join], ...] = (
 """Who comes first, and stays."""
 
 ROOMS: tuple[Join, ...] = ({}, {"endpoint": "h323"})
-TELEPHONES: tuple[Join, ...] = ({}, telephone("stand", "toll"), telephone("stand", "call_me"), telephone("stand", "premium"))
+TELEPHONES: tuple[Join, ...] = (
+    {},
+    telephone("stand", "toll"),
+    telephone("stand", "call_me"),
+    telephone("stand", "premium"),
+)
 
 CROWDS = (
     Crowd("umbrella", 30, 280, event("results", "finance")),

@@ -79,14 +79,14 @@ def _suspension() -> Scene:
         Step("T20.1", "an operator suspends the customer", "suspended", operation="suspend"),
         Step("T20.1", "a guest", "customer_suspended", meeting("talk")),
         Step("T20.1", "the suspension ends", "active", operation="resume"),
-        Step("T20.2", "Dana is still there, and the guest may join", "admitted", meeting("talk")),
+        Step("T20.2", "Dana is still there; the guest may join", "admitted", meeting("talk")),
     ))  # fmt: skip
 
 
 def _shadow() -> Scene:
     """Shadow mode."""
     cave = hosted("cave", "bruce@wayne.example")
-    return Scene("T4", "shadow mode: decided, and not enforced", "wayne", "ports", (
+    return Scene("Mode", "shadow: decided, and not enforced", "wayne", "ports", (
         Step("T4.1", "4 connections", "admitted", cave, times=4),
         Step("T4.1", "a fifth is let in, and recorded as refused", "shadow", cave, answers={"would_deny": "ports_full"}),
     ))  # fmt: skip

@@ -18,7 +18,7 @@ def named_organisers() -> Scene:
 def room_connections() -> Scene:
     """T8."""
     return Scene("T8", "teams.concurrent_connections", "initech", "teams_ports", (
-        Step("T8.1", "a room joins the board, whoever organises it", "admitted", teams("board"), connection="first"),
+        Step("T8.1", "a room joins any meeting of the customer", "admitted", teams("board"), connection="first"),
         Step("T8.1", "4 more: all 5 connections", "admitted", teams("board", endpoint="h323"), times=4),
         Step("T8.1", "a sixth, in another meeting", "teams_ports_full", teams("budget")),
         released("first", "a room leaves"),

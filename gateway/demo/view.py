@@ -22,7 +22,7 @@ FIXED_LINES = TALLY_LINES + 7
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A pool of a customer, or a customer that has none; `refused` counts the customer's joins and stands in its first row."""
+    """A pool of a customer, or a customer that has none; `refused` counts the joins of the whole customer."""
 
     customer: str
     pool: str | None
@@ -31,7 +31,7 @@ class Row:
     ceiling: int | None
     peak: int | None
     overage: int | None
-    refused: int | None
+    refused: int
 
     @property
     def fullness(self) -> tuple[float, int]:
@@ -45,7 +45,7 @@ async def look(core: Core) -> list[Row]:
     found: list[Row] = []
     for customer in sorted(await core.reports.customers()):
         body = usage_body(customer, await core.reports.usage(customer))
-        refused: int | None = sum(body.denied.values()) + sum(body.would_deny.values())
+        refused = sum(body.denied.values()) + sum(body.would_deny.values())
         if not body.pools:
             found.append(Row(customer, None, 0, None, None, None, None, refused))
         for pool in body.pools:
@@ -54,7 +54,6 @@ async def look(core: Core) -> list[Row]:
                 for value in (pool.committed, pool.ceiling, pool.peak, pool.overage)
             ]
             found.append(Row(customer, pool.pool, pool.used, committed, ceiling, peak, overage, refused))
-            refused = None
     return found
 
 
@@ -75,10 +74,13 @@ def screen(rows: list[Row], servers: MediaServers, lines: int) -> RenderableType
 
 
 def pools(rows: list[Row], title: str) -> Table:
-    """Pools with their use now and today."""
+    """Pools with their use now and today; what was refused stands once for each customer."""
     table = _table(title, ("customer", "pool"), ("used", "committed", "ceiling", "peak today", "overage", "refused"))
+    told_of: set[str] = set()
     for row in rows:
-        numbers = (row.used if row.pool else None, row.committed, row.ceiling, row.peak, row.overage, row.refused)
+        refused = None if row.customer in told_of else row.refused
+        told_of.add(row.customer)
+        numbers = (row.used if row.pool else None, row.committed, row.ceiling, row.peak, row.overage, refused)
         table.add_row(row.customer, row.pool or "-", *["-" if number is None else str(number) for number in numbers])
     return table
 
@@ -105,7 +107,7 @@ def _tally(decisions: Counter[str]) -> str:
 def _table(title: str | None, names: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
     for name in names:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=True, max_width=28 if name == "reason" else 16)
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -101,9 +101,9 @@ def _meeting(join: Join, licence: Licence, situation: Situation, facts: Facts) -
         checks += _over_time(situation, facts)
         limits = _streamed(limits, "meeting", situation)
     checks.append(_count(meeting, Reason.MEETING_FULL, limits, parent=host))
-    if service is Service.MEETING and (present or situation.exempt):  # T4.4
+    if service is Service.MEETING and present:  # T4.4
         hosting = group_name("hosting", service, join.meeting)
-        checks.append(Attend(hosting, meeting, present=present, watched=licence.host_begins))
+        checks.append(Attend(hosting, meeting, watched=licence.host_begins))
     if owner and host and (licence.counts_hosts or licence.host_begins):
         checks += _noted(owner, host, meeting, licence, situation)
     return checks

@@ -25,7 +25,8 @@ def decision_arguments(
 
 def move_arguments(join: Join, claims: Claims, *, deadline_ms: int, held: str, infos: Sequence[bytes]) -> list[Any]:
     """Arguments of move; `held` is the fingerprint that the leg has as yet."""
-    return [*_head(join, claims, deadline_ms, 0, connected=False), held, *_alternatives(claims, infos)]
+    head = _head(join, claims, deadline_ms, 0, connected=False)
+    return [*head, held, int(claims.exempt), *_alternatives(claims, infos)]
 
 
 def _head(join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool) -> list[Any]:
@@ -58,8 +59,7 @@ def _check(check: Check, positions: dict[str, int], alternative: Alternative) ->
             check.reason,
         )
     if type(check) is Attend:
-        kind = "attend" if check.present else "absent"
-        return (kind, check.group, _NONE, _NONE, positions[check.attends], "watched" if check.watched else "")
+        return ("attend", check.group, _NONE, _NONE, positions[check.attends], "watched" if check.watched else "")
     if type(check) is Require:
         return ("require", f"%{check.group}", _NONE, _NONE, 0, check.reason)
     if type(check) is Mark:

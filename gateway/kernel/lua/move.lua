@@ -8,7 +8,8 @@
 -- KEYS[5] past
 -- ARGV[1...15] as of admit; the lease stays as it is, an empty node leaves the owner
 -- ARGV[16] held            fingerprint that the leg has as yet
--- ARGV[17...] alternatives see include/decide.lua
+-- ARGV[17] exempt           1: a group that the leg no longer attends may be left empty without a word
+-- ARGV[18...] alternatives see include/decide.lua
 --
 -- Answers: as of admit, without CONFLICT; also
 --   UNKNOWN now              no such leg            MOVED now              the leg is not (any more) what `held` says
@@ -16,13 +17,13 @@
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 17, 100000, 1000
+local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 18, 100000, 1000
 
 local meta_key, outbox_key, groups_key, legs_key, past_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local customer, connection, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local version, day, bind_group, facts, person = ARGV[5], ARGV[6], ARGV[8], ARGV[9], ARGV[10]
 local node, outbox_max = ARGV[14], ARGV[15]
-local leg, leases_key
+local exempt, leg, leases_key = ARGV[17] == '1', nil, nil
 
 local now = clock()
 -- @include replay

@@ -6,8 +6,8 @@
 --   kind, group, ceiling (-1: none), committed (-1: none), parent (position of another check from 1; 0: none), reason
 -- Kinds
 --   first       a group where a chain begins: counted for every leg     parent      a group counted when a child goes live
---   attend      a group that is counted, without which its `parent` should not be live; `absent`: the same, for a leg that is not in it;
---               reason `watched`: where it is empty all the same, that is remembered
+--   attend      a group that is counted, without which its `parent` should not be live; reason `watched`: where it has emptied all the same,
+--               that is remembered
 --   require     `%group`: somebody has attended the group since it is live
 --   mark        `set\31member`, a member of a set that is remembered; `parent`: the group whose first connected leg makes it final
 --   age         `group\31text`: how long its `parent` has been live, against `ceiling` ms; the text is kept with it

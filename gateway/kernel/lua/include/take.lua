@@ -75,11 +75,6 @@ for k = 1, size do
     if n[p] + 1 > tonumber(peak) then peak, peak_at = n[p] + 1, now end
     if not (again and again[name]) then joined = joined + 1 end
     redis.call('HSET', past_key, '@' .. name, table.concat({first, since, summed, peak, peak_at, joined, text}, ' '))
-  elseif kind == 'absent' and ARGV[i + 5] == 'watched' then
-    local p = tonumber(ARGV[i + 4])
-    if before[p] == 0 and n[k] == 0 then
-      writes[#writes + 1], writes[#writes + 2] = '?' .. ARGV[at + 6 * p - 2], now
-    end
   end
 end
 if binds then
