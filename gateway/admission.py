@@ -128,8 +128,10 @@ class Admission:
             owner = info.host
 
         async def evaluate(claims: Claims) -> DecisionOutcome:
+            # A host that goes on to another of its meetings has not left its guests alone (T4.4).
+            goes_on = join.meeting != origin and owner is not None and claims.alternatives[0].facts.host == owner
             return await self._kernel.move(
-                join, claims, deadline_ms=deadline_ms, held=held, infos=infos_of(join, claims)
+                join, claims, deadline_ms=deadline_ms, held=held, quiet=goes_on, infos=infos_of(join, claims)
             )
 
         return await self._decide(join, evaluate, coming_from=owner)

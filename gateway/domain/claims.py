@@ -148,8 +148,6 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """Counts the legs of who joins in this meeting, for customers that have ever had a telephone leg (T1.2)."""
     audio: Literal["no", "alone", "yes"] = "no"
     """Whether the leg is audio-only: never, as long as it is alone in `person_group`, always (T1.2)."""
-    exempt: bool = False
-    """Whether a group that this leg no longer attends may be left empty without a word (T4.4)."""
     shadow: bool = False
     """Let in what the checks would deny, and take nothing for it."""
 

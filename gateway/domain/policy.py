@@ -53,7 +53,7 @@ class Policy:
         """The claims of a join, in the order of reasons; a single `Deny` where policy refuses by itself.
 
         `live` are the facts of the meeting where it is live; they take the place of what the join says (terms: "host"). `exempt`: the leg
-        comes from another meeting of the same owner; it waits for no host, and may leave one without (T4.4).
+        comes from another meeting of the same owner; it waits for no host (T4.4).
         """
         host = self.owner(join, live)
         if live is not None:
@@ -69,7 +69,7 @@ class Policy:
         terms, licences = found
         situation = Situation(self.contract, self.day, facts, terms.streaming, exempt)
         alternatives = tuple([alternative(join, licence, situation) for licence in licences])
-        return self._claims(join, live, alternatives, shadow=self._shadow, exempt=exempt)
+        return self._claims(join, live, alternatives, shadow=self._shadow)
 
     def limit(self, group: str) -> Limit | None:
         """Bounds of a group that is counted for the whole customer, for reports; None: no subscription states any."""
@@ -91,7 +91,6 @@ class Policy:
         alternatives: tuple[Alternative, ...],
         *,
         shadow: bool,
-        exempt: bool = False,
     ) -> Claims:
         person = None
         if join.person and join.service is not Service.TEAMS:
@@ -104,7 +103,6 @@ class Policy:
             live_facts=live,
             person_group=person,
             audio=_audio(join),
-            exempt=exempt,
             shadow=shadow,
         )
 

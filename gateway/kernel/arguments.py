@@ -23,10 +23,12 @@ def decision_arguments(
     return [*_head(join, claims, deadline_ms, lease_ms, connected=connected), *_alternatives(claims, infos)]
 
 
-def move_arguments(join: Join, claims: Claims, *, deadline_ms: int, held: str, infos: Sequence[bytes]) -> list[Any]:
-    """Arguments of move; `held` is the fingerprint that the leg has as yet."""
+def move_arguments(
+    join: Join, claims: Claims, *, deadline_ms: int, held: str, quiet: bool, infos: Sequence[bytes]
+) -> list[Any]:
+    """Arguments of move, as its header lists them."""
     head = _head(join, claims, deadline_ms, 0, connected=False)
-    return [*head, held, int(claims.exempt), *_alternatives(claims, infos)]
+    return [*head, held, int(quiet), *_alternatives(claims, infos)]
 
 
 def _head(join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool) -> list[Any]:

@@ -83,10 +83,13 @@ class Kernel:
         return decision_outcome(answer, claims)
 
     async def move(
-        self, join: Join, claims: Claims, *, deadline_ms: int, held: str, infos: Sequence[bytes]
+        self, join: Join, claims: Claims, *, deadline_ms: int, held: str, quiet: bool, infos: Sequence[bytes]
     ) -> DecisionOutcome:
-        """Takes a leg from what it holds, with the fingerprint `held`, to the new claims; one step, checked on the net change."""
-        args = move_arguments(join, claims, deadline_ms=deadline_ms, held=held, infos=infos)
+        """Takes a leg from what it holds, with the fingerprint `held`, to the new claims; one step, checked on the net change.
+
+        `quiet`: it is not noted where a group that the leg attended is left empty.
+        """
+        args = move_arguments(join, claims, deadline_ms=deadline_ms, held=held, quiet=quiet, infos=infos)
         answer = await self._run("move", join.customer, args, self._until(deadline_ms))
         return decision_outcome(answer, claims)
 

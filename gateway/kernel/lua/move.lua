@@ -8,7 +8,7 @@
 -- KEYS[5] past
 -- ARGV[1...15] as of admit; the lease stays as it is, an empty node leaves the owner
 -- ARGV[16] held            fingerprint that the leg has as yet
--- ARGV[17] exempt           1: a group that the leg no longer attends may be left empty without a word
+-- ARGV[17] quiet            1: it is not noted where a group that the leg attended is left empty
 -- ARGV[18...] alternatives see include/decide.lua
 --
 -- Answers: as of admit, without CONFLICT; also
@@ -23,7 +23,7 @@ local meta_key, outbox_key, groups_key, legs_key, past_key = KEYS[1], KEYS[2], K
 local customer, connection, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local version, day, bind_group, facts, person = ARGV[5], ARGV[6], ARGV[8], ARGV[9], ARGV[10]
 local node, outbox_max = ARGV[14], ARGV[15]
-local exempt, leg, leases_key = ARGV[17] == '1', nil, nil
+local quiet, leg, leases_key = ARGV[17] == '1', nil, nil
 
 local now = clock()
 -- @include replay

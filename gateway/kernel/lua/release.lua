@@ -26,7 +26,7 @@ local PURGE_MAX, SPELLS_MAX = 4, 1000   -- more than one, so that tombstones shr
 
 local meta_key, outbox_key, groups_key, legs_key, leases_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local tombstones_key, past_key = KEYS[6], KEYS[7]
-local customer, connection, node, cause, exempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], false
+local customer, connection, node, cause, quiet = ARGV[1], ARGV[2], ARGV[3], ARGV[4], false
 
 local now = clock()
 local packed, leg = redis.call('HGET', legs_key, connection), nil

@@ -1,5 +1,5 @@
 -- Everything that is kept with a group that has emptied goes, or is remembered. Code to stand in a script after give.lua, with final `counts`;
--- `exempt`: no word of a group that is no longer attended. Appends to `writes` and `deletes`.
+-- `quiet`: it is not noted where one that attended has gone. Appends to `writes` and `deletes`.
 --   =set\31member   a mark: `made connected` (connected 0: pending, given back now)       +set   how many marks it has
 --   @group          an age: `first since summed peak peak_at joined text` (ms; since 0: not live)
 if #emptied > 0 then
@@ -23,7 +23,7 @@ if #emptied > 0 then
           end
         end
       end
-      if bound[3] and not exempt and tonumber(counts[bound[3]] or redis.call('HGET', groups_key, bound[3]) or 0) > 0 then
+      if bound[3] and not quiet and tonumber(counts[bound[3]] or redis.call('HGET', groups_key, bound[3]) or 0) > 0 then
         writes[#writes + 1], writes[#writes + 2] = '?' .. bound[3], now
       end
       if bound[4] and bound[4] ~= '' then close_spell(group, bound[4]) end

@@ -1,5 +1,5 @@
 -- Taking claims: appends to `writes` what the leg changes, to `groups` its first groups; sets `overage`. Code to stand in a script after
--- decide.lua; also needs connected, and `again`: groups that a leg that moves held just before.
+-- decide.lua; also needs connected and, in a move, `again` (groups that the leg held just before) and `deletes`.
 local binds
 for k = 1, size do
   local i = at + 6 * k - 3
@@ -27,6 +27,9 @@ for k = 1, size do
           writes[#writes + 1], writes[#writes + 2] = '>' .. group, parent
           writes[#writes + 1], writes[#writes + 2] = '<' .. parent, group
         end
+      elseif before[k] > 0 then
+        -- The leg that moves was alone in it, and has just given back its parent, which it does not need any more.
+        deletes[#deletes + 1] = '>' .. group
       end
     end
     if group == bind_group and ARGV[at] ~= head[8] then
