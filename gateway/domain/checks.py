@@ -56,7 +56,7 @@ def alternative(join: Join, licence: Licence, situation: Situation) -> Alternati
         checks=tuple(checks),
         facts=facts,
         licensed_by=licence.subscription,
-        counted_in=counted_in + licence.counts_in,
+        counted_in=tuple(dict.fromkeys(counted_in + licence.counts_in)),
     )
 
 

@@ -138,7 +138,7 @@ async def test_T15_3_meetings_and_events_have_telephone_limits_of_their_own(stag
 
 async def test_T15_3_telephone_limits_of_a_service_add_up(stage: Stage) -> None:
     """One of the ports and one of the host plan, where both are stated."""
-    hard = {"pstn_limit": 1, "pstn_enforcement": "hard"}
+    hard: dict[str, Any] = {"pstn_limit": 1, "pstn_enforcement": "hard"}
     await stage.hold(ports(9, **hard), corporate(**hard))
 
     assert ["admitted", "admitted", "pstn_full"] == [await stage.told(leg, **PHONE) for leg in "abc"]

@@ -95,6 +95,19 @@ async def test_T11_1_T1_5_events_are_drawn_from_the_subscription_that_ends_first
     assert {"events sooner": {"e1": True}, "events later": {"e2": True}} == await stage.marks()
 
 
+async def test_T11_1_T1_5_opening_an_event_again_uses_no_event_of_another_subscription(stage: Stage) -> None:
+    """It was drawn from the second because the first was full; there is room in the first by now, and it is still the same event."""
+    sooner = per_event(1, id="sooner", **term("2026-01-01", "2026-12-31"))
+    await stage.hold(per_event(1, id="later"), sooner)
+    await stage.ask("a", "e1", node="n1", **EVENT)
+    assert "later" == (await stage.ask("b", "e2", **EVENT)).licensed_by
+    await stage.leave("a", "b")
+
+    assert "later" == (await stage.ask("c", "e2", **EVENT)).licensed_by
+    assert {"events later": {"e2": True}} == await stage.marks()
+    assert "sooner" == (await stage.ask("d", "e3", **EVENT)).licensed_by
+
+
 async def test_T11_1_unused_events_expire_with_their_term(stage: Stage) -> None:
     """One of three is used in the first term; in the next there is one, and the event of the old term is a new one in it."""
     following = day(TODAY.ordinal + 1)
@@ -170,6 +183,36 @@ async def test_T11_4_a_panel_has_at_most_100(stage: Stage, plan: Any) -> None:
     assert "admitted" == await stage.told("a", "e1", **FINANCE)
 
 
+@pytest.mark.parametrize("plan", [per_event, events], ids=["T11", "T12"])
+async def test_T11_1_T11_2_a_leg_that_changes_its_role_is_counted_as_what_it_is(stage: Stage, plan: Any) -> None:
+    """An attendee who presents has joined once; when the only one of them moderates, the event is not live any more, and was used."""
+    await stage.hold(plan())
+    await stage.ask("a", "e1", **FINANCE)
+    presents = await stage.moved("a", "e1", "e1", role="presenter", **FINANCE)
+    assert ((1, 1000, None), (1, None, 100)) == (use(presents)["attendees"], use(presents)["panel"])
+    (event,) = await stage.core.events.events("acme")
+    assert (True, 1, 1, 1) == (event.live, event.peak_attendees, event.joined_total, event.peak_panel)
+
+    assert {"panel": (1, None, 100)} == use(await stage.moved("a", "e1", "e1", role="moderator", **FINANCE))
+    (event,) = await stage.core.events.events("acme")
+    assert (False, 1, 1) == (event.live, event.joined_total, event.peak_panel)
+    assert "admitted" == (await stage.moved("a", "e1", "e1", **FINANCE)).reason.value
+    (event,) = await stage.core.events.events("acme")
+    assert (True, 2) == (event.live, event.joined_total)
+
+
+async def test_T11_1_a_pending_event_is_given_back_when_its_leg_moves_away(stage: Stage) -> None:
+    """While no other is left it cannot move, and stays; with one more it moves, and the first is unused again."""
+    await stage.hold(per_event(1, id="pack"))
+    await stage.ask("a", "e1", node="n1", **EVENT)
+    assert "events_exhausted" == (await stage.moved("a", "e2", "e1", **EVENT)).reason.value
+    assert {"events pack": {"e1": False}} == await stage.marks()
+
+    await stage.hold(per_event(2, id="pack"))
+    assert "admitted" == (await stage.moved("a", "e2", "e1", **EVENT)).reason.value
+    assert {"events pack": {"e2": False}} == await stage.marks()
+
+
 async def test_T12_1_live_events_of_all_departments_are_at_most_the_licences(stage: Stage) -> None:
     """One of finance and one of sales: two events of finance fill both; any number may be held one after the other."""
     await stage.hold(events(departments={"finance": 1, "sales": 1}, id="unlimited"))
@@ -239,6 +282,7 @@ async def test_T12_2_an_event_that_fell_back_has_the_bounds_of_what_licenses_it(
         await stage.ask("c", "e2", **FINANCE)
     )
     await stage.at(TODAY.start_ms + 15 * HOUR_MS)
+    await stage.leave("a0", "a1", "b")
 
     found = {
         held.event: (held.licensed_by, held.duration_overage_minutes) for held in await stage.core.events.events("acme")

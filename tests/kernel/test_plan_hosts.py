@@ -9,6 +9,7 @@ from support import Clock, named_hosts, ports
 
 from gateway.app import Core
 from gateway.domain.changes import host_resumed, host_suspended
+from gateway.domain.messages import ADVICE
 
 
 ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@acme.example"
@@ -58,7 +59,7 @@ async def test_T2_3_a_host_has_one_live_meeting_per_service(stage: Stage, plan: 
     busy = await stage.ask("c", "m3", host=ALICE, **fields)
 
     assert ("host_busy", "The organiser is hosting another meeting", {"host": (1, None, 1)}) == refusal(busy)
-    assert "m1" == busy.busy_meeting
+    assert ("m1", 30) == (busy.busy_meeting, ADVICE[busy.reason].retry_after_s)
     await stage.leave("a")
     assert "admitted" == await stage.told("d", "m3", host=ALICE, **fields)
 
@@ -169,7 +170,7 @@ async def test_T2_7_a_host_with_two_meetings_is_one_host(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("plan", [corporate(), active_enterprise()], ids=["T3", "T5"])
-async def test_T3_1_T5_1_every_employee_hosts(stage: Stage, plan: dict[str, Any]) -> None:
+async def test_T3_1_T3_4_T5_1_every_employee_hosts(stage: Stage, plan: dict[str, Any]) -> None:
     """Of the customer and of entities it controls by half or more, and who is approved (T3.4); nobody else."""
     entities = [
         {"name": "Globex", "domains": ["globex.example"], "controlled_percent": 50},

@@ -125,9 +125,15 @@ async def test_the_quarter_shows_overage_and_refusals_and_leaves_nobody(played_o
         await quarter.play(servers, quarter.quarter(1), duration_s=2)
         rows = await view.look(played_on.core)
 
-    assert {"overage", "ports_full", "teams_ports_full", "host_busy", "events_concurrent_full", "room_in_use", "shadow"} <= set(
-        servers.decisions
-    )
+    assert {
+        "overage",
+        "ports_full",
+        "teams_ports_full",
+        "host_busy",
+        "events_concurrent_full",
+        "room_in_use",
+        "shadow",
+    } <= set(servers.decisions)
     assert 20 == len({row.customer for row in rows})
     assert {0} == {row.used for row in rows}
     drawn = _drawn(rows, servers)

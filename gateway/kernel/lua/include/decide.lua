@@ -113,8 +113,16 @@ while true do
       if n[k] == 0 then failed = k end
     elseif kind == 'deny' then
       failed = k
-    elseif kind == 'mark' then
-      if ceiling ~= '-1' and not kept[k] and set_size[k] + 1 > tonumber(ceiling) then failed = k end
+    elseif kind == 'mark' and ceiling ~= '-1' and not kept[k] then
+      if set_size[k] + 1 > tonumber(ceiling) then failed = k end
+      -- What has its mark under a later alternative gets no second one here.
+      local ahead, ahead_at = alternative, at
+      while not failed and ahead < tonumber(ARGV[ALTERNATIVES_AT]) do
+        ahead, ahead_at = ahead + 1, ahead_at + 3 + 6 * tonumber(ARGV[ahead_at + 2])
+        for j = ahead_at + 3, ahead_at + 2 + 6 * tonumber(ARGV[ahead_at + 2]), 6 do
+          if ARGV[j] == 'mark' and redis.call('HEXISTS', past_key, '=' .. ARGV[j + 1]) == 1 then failed = k end
+        end
+      end
     elseif kind == 'age' then
       if ceiling ~= '-1' and kept[k] then
         local since, summed = string.match(kept[k], '^%d+ (%d+) (%d+) ')
