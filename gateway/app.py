@@ -21,6 +21,7 @@ from gateway.api import (
     operators,
     reports,
 )
+from gateway.api.protocol import Runner
 from gateway.api.provisioning import offer_faults, with_numbers_kept
 from gateway.compliance_reports import ComplianceReports
 from gateway.domain.catalogue import CatalogueInvalid, Customer, offer_groups
@@ -229,7 +230,7 @@ async def _check_offers(core: Core, catalogue: Sequence[Customer]) -> None:
 
 
 async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, host: str, port: int) -> str:
-    runner = web.AppRunner(
+    runner = Runner(
         app, access_log=None, auto_decompress=False, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S
     )
     await runner.setup()

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from gateway.domain.changes import forgotten
 from gateway.domain.checks import ABROAD, EVENTS_USED, FOREIGN_OWNERS, HOSTS_SEEN
 from gateway.domain.cycles import cycle_of
+from gateway.domain.days import day_at
 from gateway.domain.record import Record
 from gateway.entitlements import Entitlements
 from gateway.kernel.kernel import Kernel
@@ -16,6 +17,8 @@ MONTHS_KEPT = 3
 """Hosts of a cycle, and what findings of a month were made of."""
 TERM_KEPT_DAYS = 400
 """Events that were held under a subscription, after its term."""
+SPELL_KEPT_DAYS = 100
+DAY_MS = 86_400_000
 
 
 class Housekeeping:
@@ -36,8 +39,8 @@ class Housekeeping:
     async def of_customer(self, customer: str) -> int:
         """Once for one customer; how many fields were forgotten. Raises StoreError."""
         policy = await self._entitlements.load(customer)
-        record, today = policy.record, date.fromordinal(max(policy.day, 1))
-        now_ms = self._kernel.store_now_ms()
+        record, now_ms = policy.record, self._kernel.store_now_ms()
+        today = day_at(now_ms).date
         if record.customer is not None and forgotten(record, now_ms) != record:
             await self._entitlements.change(customer, forgotten, "forget")
         held = kept_subscriptions(record, today)
@@ -47,14 +50,14 @@ class Housekeeping:
             customer,
             is_over=lambda name: set_is_over(name, held, oldest),
             licence_is_over=lambda licence: licence not in held,
-            spells_before_ms=now_ms - TERM_KEPT_DAYS // 4 * 86_400_000,
+            spells_before_ms=now_ms - SPELL_KEPT_DAYS * DAY_MS,
         )
 
 
 def kept_subscriptions(record: Record, today: date) -> frozenset[str]:
     """Subscriptions whose events are still remembered."""
     held = record.customer.subscriptions if record.customer else ()
-    return frozenset([each.id for each in held if each.term.last + timedelta(days=TERM_KEPT_DAYS) >= today])
+    return frozenset([each.id for each in held if each.term.last >= today - timedelta(days=TERM_KEPT_DAYS)])
 
 
 def oldest_month(today: date) -> str:

@@ -56,8 +56,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except ConnectionResetError:
         return Problem("malformed", "The caller broke off.").response()  # nobody reads this
     except Exception:  # noqa: BLE001 - logged with its trace; a caller gets a problem whatever happens
-        _log.exception("request.failed", method=request.method, path=request.path)
+        _log.exception("request.failed", method=request.method, route=_route(request))
         return Problem("internal", "This is a fault of the gateway; it was logged.").response()
+
+
+def _route(request: web.Request) -> str:
+    """The path without what the caller put into it: people and their numbers could stand there (T21.1)."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
 
 
 def caller(request: web.Request, scope: Scope) -> Token:

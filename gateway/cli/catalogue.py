@@ -12,6 +12,7 @@ from gateway.cli import client
 
 if TYPE_CHECKING:
     from gateway.domain.catalogue import Customer
+    from gateway.domain.customer import Fault
 
 File = Annotated[Path, typer.Argument(help="A catalogue in YAML or JSON.", metavar="FILE")]
 
@@ -65,6 +66,11 @@ def read_catalogue(file: Path) -> "list[Customer]":
         typer.echo(f"{file}: {error.strerror}", err=True)
         raise typer.Exit(1) from None
     except CatalogueInvalid as error:
-        for fault in error.faults:
-            typer.echo(f"{file}: {fault.path}: {fault.message}{f' [{fault.rule}]' if fault.rule else ''}", err=True)
+        tell_faults(file, error.faults)
         raise typer.Exit(1) from None
+
+
+def tell_faults(file: Path, faults: "list[Fault]") -> None:
+    """Says everything that is wrong with a catalogue, a line each."""
+    for fault in faults:
+        typer.echo(f"{file}: {fault.path}: {fault.message}{f' [{fault.rule}]' if fault.rule else ''}", err=True)

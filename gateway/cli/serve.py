@@ -58,7 +58,7 @@ def serve(
 
 def run(settings: Any) -> int:
     """Runs a gateway with these settings; the exit code."""
-    from gateway.cli.catalogue import read_catalogue  # noqa: PLC0415
+    from gateway.cli.catalogue import read_catalogue, tell_faults  # noqa: PLC0415
     from gateway.domain.catalogue import CatalogueInvalid  # noqa: PLC0415
     from gateway.domain.telephones import NumberKeyMissing  # noqa: PLC0415
     from gateway.embedded import EmbeddedRedisError  # noqa: PLC0415
@@ -83,7 +83,8 @@ def run(settings: Any) -> int:
     except (NumberKeyError, NumberKeyMissing) as error:
         return _failed(str(error), 2)
     except CatalogueInvalid as error:
-        return _failed(f"{settings.catalogue}: {error}", 1)
+        tell_faults(settings.catalogue, error.faults)
+        return 1
     except (EmbeddedRedisError, OSError) as error:
         return _failed(str(error), 1)
     return 0

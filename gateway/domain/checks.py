@@ -61,7 +61,7 @@ def alternative(join: Join, licence: Licence, situation: Situation) -> Alternati
 
 
 def _facts_after(join: Join, licence: Licence, facts: Facts) -> Facts:
-    if join.service is Service.EVENT and facts.licence != licence.subscription:
+    if join.service is Service.EVENT and join.role is not Role.MODERATOR and facts.licence != licence.subscription:
         facts = msgspec.structs.replace(facts, licence=licence.subscription)
     if "streaming" in join.features and facts.streaming_since_ms is None:
         facts = msgspec.structs.replace(facts, streams_now=True)

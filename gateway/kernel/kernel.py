@@ -229,10 +229,10 @@ class Kernel:
                 if flat[at]:
                     yield flat[at].decode(), flat[at + 1].decode()
 
-    async def drop_past(self, customer: str, fields: Sequence[str]) -> None:
-        """Forgets fields of `past`; what they counted in must be dropped as well."""
+    async def drop_past(self, customer: str, fields: Sequence[str]) -> int:
+        """Forgets fields of `past`, and says how many there were; what they counted in must be dropped as well."""
         (name,) = keys_of(customer, ("past",))
-        await self._store.command("HDEL", name, *fields)
+        return int(await self._store.command("HDEL", name, *fields))
 
     async def count_spells(self, customer: str, change: int) -> None:
         """Changes the number of spells that are remembered."""

@@ -53,7 +53,7 @@ async def drop_past(
     Only what nothing writes to any more may be over: counts of sets go as a whole, and a group that is live keeps its age.
     """
     fields: list[str] = []
-    spells = 0
+    spells: list[str] = []
     async for name, value in kernel.fields(customer, "past", "*", PAGE_FIELDS):
         match name[0]:
             case "=" | "+" if name != SPELLS and is_over(name[1:].partition("\x1f")[0]):
@@ -61,13 +61,14 @@ async def drop_past(
             case "@" if (age := _age(name[1:], value)).since_ms is None and licence_is_over(age.licensed_by):
                 fields.append(name)
             case "~" if int(value) < spells_before_ms:
-                fields.append(name)
-                spells += 1
+                spells.append(name)
     for at in range(0, len(fields), DROPPED_AT_ONCE):
         await kernel.drop_past(customer, fields[at : at + DROPPED_AT_ONCE])
-    if spells:
-        await kernel.count_spells(customer, -spells)
-    return len(fields)
+    for at in range(0, len(spells), DROPPED_AT_ONCE):
+        # Others may forget at the same time: only what this call has dropped is taken from the count.
+        gone = await kernel.drop_past(customer, spells[at : at + DROPPED_AT_ONCE])
+        await kernel.count_spells(customer, -gone)
+    return len(fields) + len(spells)
 
 
 def _age(group: str, value: str) -> Age:

@@ -38,7 +38,7 @@ local meta_key, outbox_key, groups_key, legs_key, leases_key, past_key = KEYS[1]
 local customer, connection, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local version, day, bind_group, facts, person, audio = ARGV[5], ARGV[6], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local lease_ms, connected, node, outbox_max = tonumber(ARGV[12]), ARGV[13] == '1', ARGV[14], ARGV[15]
-local leg, held, again, deletes
+local leg, held, freed, again, deletes
 
 local now = clock()
 -- @include replay

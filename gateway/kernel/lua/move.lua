@@ -35,6 +35,14 @@ local held, again, connected = counts, {}, leg[CONNECTED] > 0
 for _, group in ipairs(leg[GROUPS]) do
   again[group] = true
 end
+-- Pending marks that are given back with the groups that empty.
+local freed = {}
+for _, group in ipairs(emptied) do
+  for name in string.gmatch(redis.call('HGET', groups_key, '*' .. group) or '', '[^\30]+') do
+    local set, record = string.match(name, '^=(.-)\31'), redis.call('HGET', past_key, name)
+    if set and record and string.sub(record, -2) == ' 0' then freed['+' .. set] = (freed['+' .. set] or 0) + 1 end
+  end
+end
 -- @include decide
 
 local epoch, info = redis.call('HGET', meta_key, 'epoch'), ARGV[at + 1]

@@ -15,7 +15,7 @@ local ALTERNATIVES_AT = 16
 local groups_key, legs_key, past_key = KEYS[1], KEYS[2], KEYS[3]
 local connection, fingerprint, version, day = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 local bind_group, facts, person = ARGV[8], ARGV[9], ARGV[10]
-local leg, held, leases_key
+local leg, held, freed, leases_key
 
 local now = clock()
 -- @include replay

@@ -13,10 +13,11 @@
 --   age         `group\31text`: how long its `parent` has been live, against `ceiling` ms; the text is kept with it
 --   before      denied from the instant `ceiling` on                     deny        denied
 --
--- Needs groups_key, past_key, bind_group, person, version, day, facts, now; `held`: counts without the leg, where it moves, else nil.
+-- Needs groups_key, past_key, bind_group, person, version, day, facts, now; `held`: counts without the leg, where it moves,
+-- and `freed`: how many marks of a set it gives back; else nil.
 -- Leaves alternative, at (where it begins), size, n[] (counts), before[] (with the leg that moves), taken[], failed (position or nil),
 -- register[], kept[], set_size[], head (of the first read). Returns from the script where the claims were compiled for something else.
-local alternative, at, size, n, before, taken, failed, register, kept, set_size, head = 1, ALTERNATIVES_AT + 1
+local alternative, at, size, n, before, taken, failed, register, kept, set_size, set_before, head = 1, ALTERNATIVES_AT + 1
 while true do
   size = tonumber(ARGV[at + 2])
   local fields, metered, remembered = {
@@ -65,12 +66,15 @@ while true do
     end
   end
   if remembered then
-    kept, set_size = {}, {}
+    kept, set_size, set_before = {}, {}, {}
     for k = 1, size do
       local i = at + 6 * k - 3
       if ARGV[i] == 'mark' then
-        local found = redis.call('HMGET', past_key, '=' .. ARGV[i + 1], '+' .. string.match(ARGV[i + 1], '^(.-)\31'))
+        local set = '+' .. string.match(ARGV[i + 1], '^(.-)\31')
+        local found = redis.call('HMGET', past_key, '=' .. ARGV[i + 1], set)
         kept[k], set_size[k] = found[1], tonumber(found[2] or 0)
+        set_before[k] = set_size[k]
+        if freed then set_size[k] = set_size[k] - (freed[set] or 0) end
       elseif ARGV[i] == 'age' then
         kept[k] = redis.call('HGET', past_key, '@' .. string.match(ARGV[i + 1], '^(.-)\31'))
       end
@@ -114,7 +118,8 @@ while true do
     elseif kind == 'deny' then
       failed = k
     elseif kind == 'mark' and ceiling ~= '-1' and not kept[k] then
-      if set_size[k] + 1 > tonumber(ceiling) then failed = k end
+      local count = set_size[k] + 1
+      if count > tonumber(ceiling) and count > set_before[k] then failed = k end
       -- What has its mark under a later alternative gets no second one here.
       local ahead, ahead_at = alternative, at
       while not failed and ahead < tonumber(ARGV[ALTERNATIVES_AT]) do

@@ -1,6 +1,6 @@
 -- Taking claims: appends to `writes` what the leg changes, to `groups` its first groups; sets `overage`. Code to stand in a script after
 -- decide.lua; also needs connected and, in a move, `again` (groups that the leg held just before) and `deletes`.
-local binds
+local binds, takes_bound
 for k = 1, size do
   local i = at + 6 * k - 3
   local kind, group = ARGV[i], ARGV[i + 1]
@@ -32,11 +32,7 @@ for k = 1, size do
         deletes[#deletes + 1] = '>' .. group
       end
     end
-    if group == bind_group and ARGV[at] ~= head[8] then
-      local bound = ARGV[at]
-      if string.sub(bound, -4) == '\31now' then bound = string.sub(bound, 1, -4) .. now end
-      writes[#writes + 1], writes[#writes + 2] = '@' .. group, bound
-    end
+    if group == bind_group then takes_bound = true end
     if ARGV[i + 3] ~= '-1' then
       local committed = tonumber(ARGV[i + 3])
       if count > committed then overage = 1 end
@@ -79,6 +75,12 @@ for k = 1, size do
     if not (again and again[name]) then joined = joined + 1 end
     redis.call('HSET', past_key, '@' .. name, table.concat({first, since, summed, peak, peak_at, joined, text}, ' '))
   end
+end
+-- Facts are bound by a leg that takes their group; changed also by one beside it (a moderator who streams), as long as it is live.
+if ARGV[at] ~= head[8] and (takes_bound or (head[8] and not (held and held[bind_group] == 0))) then
+  local bound = ARGV[at]
+  if string.sub(bound, -4) == '\31now' then bound = string.sub(bound, 1, -4) .. now end
+  writes[#writes + 1], writes[#writes + 2] = '@' .. bind_group, bound
 end
 if binds then
   for group, names in pairs(binds) do
