@@ -9,10 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from gateway.decisions import decision_of, lease_of
+import msgspec
+
+from gateway.decisions import decision_of, lease_left, lease_of
 from gateway.domain.claims import Claims, Facts
 from gateway.domain.join import Decision, Join, Service
 from gateway.domain.policy import bind_group
+from gateway.domain.reasons import Reason
 from gateway.entitlements import Entitlements
 from gateway.events import Decided, Emit, LegReleased, StoreFailed
 from gateway.facts import FactsHeard
@@ -134,7 +137,11 @@ class Admission:
                 join, claims, deadline_ms=deadline_ms, held=held, quiet=goes_on, infos=infos_of(join, claims)
             )
 
-        return await self._decide(join, evaluate, coming_from=owner)
+        decision = await self._decide(join, evaluate, coming_from=owner)
+        if leg is None or decision.lease is None or decision.reason is Reason.REPLAYED:
+            return decision
+        lease = lease_left(leg.connected_ms, leg.lease_ms, decision.decided_at_ms)  # a move leaves it as it is
+        return msgspec.structs.replace(decision, lease=lease)
 
     async def release(
         self, customer: str, connection: str, *, node: str = "", cause: str = "released"

@@ -31,6 +31,13 @@ def lease_of(join: Join) -> Lease:
     return Lease(provisional=False, expires_in_s=LONG_LEASE_S)
 
 
+def lease_left(connected_ms: int | None, lease_ms: int, now_ms: int) -> Lease:
+    """What is left of the lease of a leg that is live."""
+    if connected_ms is None:
+        return Lease(provisional=True, expires_in_s=lease_ms // 1000)
+    return Lease(provisional=False, expires_in_s=max(0, (connected_ms + lease_ms - now_ms) // 1000))
+
+
 def decision_of(join: Join, policy: Policy, claims: Claims, outcome: Decided) -> Decision:
     """The decision that an outcome means."""
     match outcome:
@@ -105,11 +112,6 @@ def _replayed(join: Join, policy: Policy, claims: Claims, outcome: outcomes.Repl
         for group, use in reversed(list(outcome.counts.items()))
         if (check := governing.get(group)) and (check.ceiling is not None or check.committed is not None)
     ]
-    if outcome.connected_ms is None:
-        lease = Lease(provisional=True, expires_in_s=outcome.lease_ms // 1000)
-    else:
-        left_ms = outcome.connected_ms + outcome.lease_ms - outcome.now_ms
-        lease = Lease(provisional=False, expires_in_s=max(0, left_ms // 1000))
     return Decision(
         admitted=True,
         reason=Reason.REPLAYED,
@@ -120,6 +122,6 @@ def _replayed(join: Join, policy: Policy, claims: Claims, outcome: outcomes.Repl
         licensed_by=info.licensed_by,
         counted_in=info.counted_in,
         limits=tuple(limits),
-        lease=lease,
+        lease=lease_left(outcome.connected_ms, outcome.lease_ms, outcome.now_ms),
         would_deny=outcome.would_deny,
     )

@@ -69,7 +69,7 @@ def _facts_after(join: Join, licence: Licence, facts: Facts) -> Facts:
 
 
 def _room(join: Join, situation: Situation) -> Iterator[Check]:
-    """T13.1: the legs of a room are in one meeting at a time; T13.5."""
+    """T13.1: the legs of a room are in one meeting at a time; T13.5. In all else they are legs like any other (T13.4)."""
     assert join.room is not None, "asked only then"
     room = normal_address(join.room)
     of_all = f"room:{room}"
@@ -98,7 +98,7 @@ def _meeting(join: Join, licence: Licence, situation: Situation, facts: Facts) -
     if licence.host_begins and not (present or situation.exempt):
         checks.append(Require(meeting, Reason.HOST_NOT_PRESENT))  # T4.4
     if facts.streaming_since_ms is not None or facts.streams_now:
-        checks += _over_time(situation, facts)
+        checks += _over_time(meeting, situation, facts)
         limits = _streamed(limits, "meeting", situation)
     checks.append(_count(meeting, Reason.MEETING_FULL, limits, parent=host))
     if service is Service.MEETING and present:  # T4.4
@@ -134,7 +134,7 @@ def _event(join: Join, licence: Licence, situation: Situation, facts: Facts) -> 
         yield Age(attendees, Reason.EVENT_OVER_TIME, licence.duration_ms)
     limits = licence.limits
     if facts.streaming_since_ms is not None or facts.streams_now:
-        yield from _over_time(situation, facts)
+        yield from _over_time(attendees if attends else panel, situation, facts)
         limits = _streamed(limits, "attendees", situation)
     if join.role is not Role.ATTENDEE:
         yield _count(panel, Reason.PANEL_FULL, licence.limits)
@@ -155,11 +155,11 @@ def _pools(join: Join) -> list[tuple[str, Reason]]:
     return pools
 
 
-def _over_time(situation: Situation, facts: Facts) -> Iterator[Check]:
+def _over_time(group: str, situation: Situation, facts: Facts) -> Iterator[Check]:
     """T1.3: from a meeting that streams too long on, nobody joins."""
     if facts.streaming_since_ms is not None and situation.streaming.max_minutes is not None:
         until_ms = facts.streaming_since_ms + situation.streaming.max_minutes * MINUTE_MS
-        yield Before(until_ms, Reason.STREAMING_OVER_TIME)
+        yield Before(until_ms, group, Reason.STREAMING_OVER_TIME)
 
 
 def _streamed(limits: Mapping[str, Limit], level: str, situation: Situation) -> Mapping[str, Limit]:

@@ -81,9 +81,10 @@ class Age(msgspec.Struct, frozen=True):
 
 
 class Before(msgspec.Struct, frozen=True):
-    """The join is denied from an instant on."""
+    """The join is denied from an instant on; a leg that is in the group already is not."""
 
     instant_ms: int
+    group: str
     reason: Reason
 
 

@@ -118,7 +118,10 @@ class Contract:
 
 
 def commitments(customer: Customer | None, day: int) -> dict[str, int]:
-    """Commitment of each metered group on a day (T1.5, T4.3, T8.2); one without an active subscription has none."""
+    """Commitment of each metered group on a day (T1.5, T4.3, T8.2).
+
+    One without an active subscription has none; legs that outlive the term are held at its last commitment, which the register keeps (T1.4).
+    """
     limits = customer_limits([held for held in customer.subscriptions if held.active(day)] if customer else ())
     return {group: found.limit.committed for group, found in limits.items() if found.limit.committed is not None}
 

@@ -17,8 +17,14 @@ from gateway.domain.join import Service
 from gateway.domain.limits import Limit
 
 
-PRINTABLE = r"^(?![Tt][Ee][Ll]:)(?!\+[0-9]{8,15}$)[^\u0000-\u001f\u007f-\u009f]+$(?!\n)"
-"""Ids hold no control characters and do not look like a telephone number (T21.1). `(?!\\n)`: Python's `$` would let one newline pass."""
+PRINTABLE = (
+    r"^(?![Tt][Ee][Ll]:)(?!([Ss][Ii][Pp][Ss]?:)? *\+([ ().-]*[0-9]){8,15} *($|[@;]))"
+    r"[^\u0000-\u001f\u007f-\u009f]+$(?!\n)"
+)
+"""Ids hold no control characters and do not look like a telephone number, spaced or in a SIP address either (T21.1).
+
+`(?!\\n)`: Python's `$` would let one newline pass.
+"""
 
 CUSTOMER_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
 """Customer ids stand in URLs and in the store's keys."""
@@ -207,7 +213,7 @@ class CustomerBase(Model):
     store_failure: Literal["deny", "admit", "bounded"] = "deny"
     employee_count: Positive | None = None
     retention_days: Positive | None = None
-    """How long connection metadata is kept before it is pseudonymised (T21.2)."""
+    """How long connection metadata is kept before it is pseudonymised; the administrator decides."""
 
     @functools.cached_property
     def own_domains(self) -> frozenset[str]:

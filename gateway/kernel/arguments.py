@@ -72,7 +72,7 @@ def _check(check: Check, positions: dict[str, int], alternative: Alternative) ->
         name = f"{check.group}\x1f{alternative.licensed_by or ''}"
         return ("age", name, limit_ms, _NONE, positions[check.group], check.reason)
     if type(check) is Before:
-        return ("before", "", check.instant_ms, _NONE, 0, check.reason)
+        return ("before", "", check.instant_ms, _NONE, positions[check.group], check.reason)
     assert type(check) is Deny, "there are no more kinds"
     return ("deny", "", _NONE, _NONE, 0, check.reason)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from http_client import everything_in
-from plans import china, corporate, dolby_rooms, per_event, premium_calling
+from plans import china, dolby_rooms, per_event, premium_calling
 from support import (
     Clock,
     admit,
@@ -94,7 +94,9 @@ class Stage:
     async def everything(self) -> dict[str, Any]:
         """All that is stored of the customer, but tallies of denials and the outbox."""
         found = await everything_in(self.url)
-        kept = {name: value for name, value in found.items() if name.endswith(("}:meta", "}:customers")) or ":acme:" in name}
+        kept = {
+            name: value for name, value in found.items() if name.endswith(("}:meta", "}:customers")) or ":acme:" in name
+        }
         (groups,) = [name for name in kept if name.endswith(":acme:groups")]
         kind, fields, expiry = kept[groups]
         kept[groups] = (kind, {name: value for name, value in fields.items() if name[:1] != b"-"}, expiry)
@@ -202,7 +204,7 @@ async def test_T2_7_a_move_passes_hosts_that_are_too_many_already(stage: Stage) 
 
 
 async def test_T4_4_from_participant_to_host_and_back(stage: Stage) -> None:
-    """The spell without a host ends and begins with the roles; the meeting has had its host, so a later join passes."""
+    """No move between meetings: the spell without a host begins and ends with the roles; the meeting has had its host, so others join."""
     await stage.holds(ports(9))
     await stage.admit("a", "m1", host=ALICE)
     await stage.admit("b", "m1", host=ALICE, role="participant")
@@ -272,7 +274,10 @@ async def test_T11_2_a_presenter_becomes_moderator_and_then_attendee(stage: Stag
     await stage.at(NOON_MS + 13 * MINUTE_MS)
 
     past = await read_past(stage.core.kernel, "acme")
-    ages = {level_of(age.group): (age.live_ms(NOON_MS + 13 * MINUTE_MS), age.since_ms is None, age.joined) for age in past.ages}
+    ages = {
+        level_of(age.group): (age.live_ms(NOON_MS + 13 * MINUTE_MS), age.since_ms is None, age.joined)
+        for age in past.ages
+    }
     assert {"attendees": (5 * MINUTE_MS, False, 2), "panel": (10 * MINUTE_MS, True, 1)} == ages
     assert [1] == [len(marks) for marks in past.marks.values()]
     assert "events_exhausted" == await stage.admit("b", "e2", service="event")
@@ -294,7 +299,9 @@ async def test_T11_4_a_role_changes_in_a_panel_and_an_audience_that_are_full(sta
     assert "admitted" == await stage.moved("p0", "e1", "e1", role="moderator", **event)
     assert {"attendees": 100, "panel": 100, "events": 1} == await stage.levels()
     assert "admitted" == await stage.moved("p0", "e1", "e1", role="presenter", **event)
-    assert "admitted" == await stage.moved("p0", "e1", "e1", role="presenter", endpoint="sip", **event), "full, and net 0"
+    assert "admitted" == await stage.moved("p0", "e1", "e1", role="presenter", endpoint="sip", **event), (
+        "full, and net 0"
+    )
     assert {"attendees": 101, "panel": 100, "events": 1} == await stage.levels()
 
 
@@ -320,6 +327,20 @@ async def test_T11_1_an_event_that_is_left_before_anybody_was_connected_is_given
     assert [("e2", None)] == [(mark.member, mark.connected_ms) for mark in marks]
     assert "admitted" == await stage.admit("b", "e3", service="event")
     assert "events_exhausted" == await stage.admit("c", "e1", service="event")
+
+
+async def test_T11_1_the_last_event_goes_along_with_a_leg_that_is_not_connected_yet(stage: Stage) -> None:
+    """It gives its event back and takes it for the other, which is net 0; beside a second leg, or once connected, it finds none left."""
+    await stage.holds(per_event(1))
+    await stage.admit("a", "e1", service="event", node="media-1")
+    assert "admitted" == await stage.moved("a", "e1", "e2", service="event", node="media-1")
+    await stage.admit("b", "e2", service="event", node="media-1")
+    before = await stage.everything()
+    assert "events_exhausted" == await stage.moved("a", "e2", "e1", service="event", node="media-1")
+    assert before == await stage.everything()
+    await stage.release("b")
+    await stage.admit("c", "e2", service="event")
+    assert "events_exhausted" == await stage.moved("c", "e2", "e1", service="event")
 
 
 async def test_T15_3_from_a_meeting_to_an_event_with_all_pools(stage: Stage) -> None:
@@ -369,7 +390,9 @@ async def test_T13_1_a_room_moves_as_a_whole_or_not_at_all(stage: Stage) -> None
     assert "room_in_use" == await stage.moved("a", "m2", "m1", **room)
     assert "room_cannot_host" == await stage.moved("a", "m2", "m2", **{**room, "role": "host"})
     assert before == await stage.everything()
-    assert "admitted" == await stage.moved("a", "m2", "m1", endpoint="sip", role="participant"), "it says that it is none"
+    assert "admitted" == await stage.moved("a", "m2", "m1", endpoint="sip", role="participant"), (
+        "it says that it is none"
+    )
     assert {"ports": 4, "meeting": 4, "hosting": 2, "room": 1, "room_leg": 1} == await stage.levels()
     await stage.release("a", "screen", "host-m1", "host-m2")
     assert {} == await stage.counts()
@@ -511,7 +534,9 @@ async def test_a_move_that_is_refused_changes_nothing(stage: Stage, reason: str)
     before = await stage.everything()
     origin = str(base["meeting"])
 
-    assert reason == await stage.moved("a", origin, **{"meeting": "m2", "role": "participant", "endpoint": "sip", **case.target})
+    assert reason == await stage.moved(
+        "a", origin, **{"meeting": "m2", "role": "participant", "endpoint": "sip", **case.target}
+    )
     assert before == await stage.everything()
 
 
@@ -561,7 +586,9 @@ async def test_a_move_that_comes_too_late_changes_nothing(stage: Stage) -> None:
     assert before == await stage.everything()
 
 
-@pytest.mark.parametrize("target", [("m2", {}), ("m1", {"endpoint": "app"})], ids=["another meeting", "the same meeting"])
+@pytest.mark.parametrize(
+    "target", [("m2", {}), ("m1", {"endpoint": "app"})], ids=["another meeting", "the same meeting"]
+)
 async def test_a_leg_that_is_alone_moves_after_the_licence_of_its_host_has_ended(
     stage: Stage, target: tuple[str, dict[str, Any]]
 ) -> None:
@@ -627,7 +654,9 @@ async def test_of_moves_of_one_leg_at_one_time_one_wins(core: Core, make_core: M
     place = "m0"
     for number in range(ROUNDS):
         targets = [f"m{number}-{way}" for way in range(4)]
-        asked = [cores[way % 2].admission.move(join("a", target), place, wait_s=30.0) for way, target in enumerate(targets)]
+        asked = [
+            cores[way % 2].admission.move(join("a", target), place, wait_s=30.0) for way, target in enumerate(targets)
+        ]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         winners = [target for target, answer in zip(targets, answers, strict=True) if isinstance(answer, Decision)]
         assert [ConnectionConflict] * 3 == [type(answer) for answer in answers if not isinstance(answer, Decision)]
@@ -643,7 +672,9 @@ async def test_moves_race_with_admits_and_releases(core: Core, make_core: MakeCo
     """200 rounds through two gateways on few meetings: no limit is ever passed, counters are what the legs say, and nothing is left."""
     cores = (core, await make_core())
     hosts = named_hosts("alice", "bob", simultaneous_hosts=1, max_endpoints=2)
-    await install(core.entitlements, customer(hosts, ports(4), teams_ports(2), per_event(99, 2, attendees_enforcement="hard")))
+    await install(
+        core.entitlements, customer(hosts, ports(4), teams_ports(2), per_event(99, 2, attendees_enforcement="hard"))
+    )
     dice = random.Random(11)
     live: dict[str, tuple[str, str]] = {}
     seen: Counter[str] = Counter()
@@ -653,7 +684,12 @@ async def test_moves_race_with_admits_and_releases(core: Core, make_core: MakeCo
         owner = dice.choice([ALICE, BOB, EVE]) if service == "meeting" else None
         role = dice.choice(["host", "participant"]) if service == "meeting" else None
         named = {"host": owner, "role": role} if service == "meeting" else {}
-        return {"service": service, "meeting": f"{(owner or service)[:2]}{dice.randrange(2)}", "endpoint": "sip", **named}
+        return {
+            "service": service,
+            "meeting": f"{(owner or service)[:2]}{dice.randrange(2)}",
+            "endpoint": "sip",
+            **named,
+        }
 
     async def step(leg: str) -> None:
         through = dice.choice(cores)
@@ -681,7 +717,11 @@ async def test_moves_race_with_admits_and_releases(core: Core, make_core: MakeCo
     for number in range(ROUNDS):
         # A released id stays refused for two minutes, so legs have new ids; each id is in use by one step at a time, but for one.
         legs = dice.sample(sorted(live), min(len(live), 4))
-        await asyncio.gather(*[step(leg) for leg in legs], *[step(f"{number}-{way}") for way in range(4)], *[step(leg) for leg in legs[:1]])
+        await asyncio.gather(
+            *[step(leg) for leg in legs],
+            *[step(f"{number}-{way}") for way in range(4)],
+            *[step(leg) for leg in legs[:1]],
+        )
         found = await verify(core.kernel, "acme")
         assert () == found.differences, number
 

@@ -97,7 +97,11 @@ class Stage:
         """Meeting, first and last instant without a host in ms after noon."""
         found = (await self.past()).spells
         return [
-            (member_of(spell.group), spell.since_ms - NOON_MS, None if spell.until_ms is None else spell.until_ms - NOON_MS)
+            (
+                member_of(spell.group),
+                spell.since_ms - NOON_MS,
+                None if spell.until_ms is None else spell.until_ms - NOON_MS,
+            )
             for spell in found
         ]
 
@@ -183,6 +187,18 @@ async def test_T1_5_events_are_drawn_from_the_order_that_ends_first_and_remember
     assert "events_exhausted" == await stage.attend("a-e3", "e3")
     assert {"events early": [("e1", 0, 0)], "events late": [("e2", 0, 0)]} == await stage.marks()
     assert ["admitted", "admitted"] == [await stage.attend(f"b-{event}", event) for event in ("e1", "e2")]
+    assert {"events early": [("e1", 0, 0)], "events late": [("e2", 0, 0)]} == await stage.marks()
+
+
+async def test_T11_1_an_event_that_is_held_again_stays_with_its_order(stage: Stage) -> None:
+    """Also where the order that ends first has got room since: one event is used once."""
+    early = {"id": "early", **term(TODAY, TODAY + timedelta(days=9))}
+    await stage.holds(per_event(1, **early), per_event(1, id="late"))
+    for event in ("e1", "e2"):
+        await stage.attend(f"a-{event}", event)
+        await stage.release(f"a-{event}")
+    await stage.holds(per_event(2, **early), per_event(1, id="late"))
+    assert "admitted" == await stage.attend("b", "e2")
     assert {"events early": [("e1", 0, 0)], "events late": [("e2", 0, 0)]} == await stage.marks()
 
 
@@ -305,23 +321,39 @@ async def test_T4_4_no_spell_in_a_meeting_that_a_named_host_licenses(stage: Stag
     assert [] == await stage.spells()
 
 
-async def test_T4_4_spells_by_moves(stage: Stage) -> None:
-    """One for whom a participant went ahead to the next meeting of the owner, and one where the host was moved out."""
+async def test_T4_4_a_host_that_moves_to_a_meeting_of_another_owner_leaves_a_spell(stage: Stage) -> None:
+    """From the move until the last who stayed has followed; the meeting to which they go has its host."""
     await stage.holds(ports(9))
     await stage.admit("h", "m1", host=ALICE)
     await stage.admit("p", "m1", host=ALICE, role="participant")
     await stage.at(NOON_MS + 1)
-    assert "admitted" == await stage.move("p", "m1", "m2", host=ALICE, role="participant")
+    assert "admitted" == await stage.move("h", "m1", "bobs", host=BOB)
+    assert [("m1", 1, None)] == await stage.spells()
+    await stage.at(NOON_MS + 4)
+    assert "admitted" == await stage.move("p", "m1", "bobs", host=BOB, role="participant")
+    assert [("m1", 1, 4)] == await stage.spells()
+    await stage.release("p", "h")
+    assert [("m1", 1, 4)] == await stage.spells()
+
+
+async def test_T4_4_moves_between_meetings_of_one_owner_leave_no_spell(stage: Stage) -> None:
+    """Neither where the host leaves nor where guests go ahead; who leaves otherwise afterwards does."""
+    await stage.holds(ports(9))
+    await stage.admit("h", "m1", host=ALICE)
+    await stage.admit("p", "m1", host=ALICE, role="participant")
+    await stage.admit("q", "m1", host=ALICE, role="participant")
+    assert "admitted" == await stage.move("q", "m1", "m2", host=ALICE, role="participant")
     await stage.at(NOON_MS + 4)
     assert "admitted" == await stage.move("h", "m1", "m2", host=ALICE)
-    assert [("m2", 1, 4)] == await stage.spells()
     await stage.at(NOON_MS + 6)
-    await stage.move("h", "m2", "m3", host=ALICE)
+    assert "admitted" == await stage.move("h", "m2", "m1", host=ALICE)
+    assert [] == await stage.spells()
+    await stage.at(NOON_MS + 8)
+    await stage.release("h")
+    assert [("m1", 8, None)] == await stage.spells()
     await stage.at(NOON_MS + 9)
-    await stage.move("p", "m2", "m3", host=ALICE, role="participant")
-    assert [("m2", 1, 4), ("m2", 6, 9)] == await stage.spells()
-    await stage.release("h", "p")
-    assert [("m2", 1, 4), ("m2", 6, 9), ("m3", 9, 9)] == await stage.spells()
+    await stage.move("p", "m1", "m2", host=ALICE, role="participant")
+    assert [("m1", 8, 9)] == await stage.spells()
 
 
 async def test_T4_4_no_more_than_1000_spells_are_remembered(stage: Stage) -> None:
@@ -331,14 +363,13 @@ async def test_T4_4_no_more_than_1000_spells_are_remembered(stage: Stage) -> Non
     store = stage.core.store
     fields = [part for number in range(998) for part in (f"~{NOON_MS - 9} meeting:meeting:old{number}", NOON_MS - 8)]
     await store.command("HSET", key, "+~", 998, *fields)
-    await stage.admit("p", "m1", host=ALICE)
-    await stage.admit("h", "m1", host=ALICE)
-    await stage.move("p", "m1", "m1", host=ALICE, role="participant")
+    await stage.admit("h0", "m1", host=ALICE)
+    await stage.admit("p", "m1", host=ALICE, role="participant")
     for number in range(4):
         await stage.at(NOON_MS + 10 * number + 1)
-        await stage.move("h", "m1", "m1", host=ALICE, role="participant")
+        await stage.release(f"h{number}")
         await stage.at(NOON_MS + 10 * number + 2)
-        await stage.move("h", "m1", "m1", host=ALICE)
+        await stage.admit(f"h{number + 1}", "m1", host=ALICE)
     past = await stage.past()
     assert 1000 == len(past.spells)
     assert [NOON_MS + 1, NOON_MS + 11] == [spell.since_ms for spell in past.spells if spell.since_ms > NOON_MS]
@@ -356,7 +387,8 @@ async def test_T21_3_events_are_remembered_until_400_days_after_their_term(stage
         await stage.attend(f"a{number}", f"e{number}")
         await stage.release(f"a{number}")
     await stage.holds(
-        per_event(9, id="old", **term(TODAY, ENDS)), per_event(9, id="new", **term(ENDS + timedelta(days=1), "2099-12-31"))
+        per_event(9, id="old", **term(TODAY, ENDS)),
+        per_event(9, id="new", **term(ENDS + timedelta(days=1), "2099-12-31")),
     )
     await stage.on(ENDS + timedelta(days=1))
     await stage.attend("b", "e9")

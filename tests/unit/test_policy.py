@@ -79,7 +79,7 @@ def test_T1_3_a_meeting_that_streams_has_the_lower_of_its_limits_and_ends_with_i
     befores = [
         [check for check in only(claims).checks if isinstance(check, Before)] for claims in (first, later, plain)
     ]
-    assert [[], [Before(3_601_000, Reason.STREAMING_OVER_TIME)], []] == befores
+    assert [[], [Before(3_601_000, "meeting:meeting:m1", Reason.STREAMING_OVER_TIME)], []] == befores
     assert [True, False, False] == [only(claims).facts.streams_now for claims in (first, later, plain)]
     assert 1_000 == only(later).facts.streaming_since_ms
 

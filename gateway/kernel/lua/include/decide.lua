@@ -12,6 +12,7 @@
 --   mark        `set\31member`, a member of a set that is remembered; `parent`: the group whose first connected leg makes it final
 --   age         `group\31text`: how long its `parent` has been live, against `ceiling` ms; the text is kept with it
 --   before      denied from the instant `ceiling` on                     deny        denied
+--               (age, before: not of a leg that moves and is in the `parent` already)
 --
 -- Needs groups_key, past_key, bind_group, person, version, day, facts, now; `held`: counts without the leg, where it moves,
 -- and `freed`: how many marks of a set it gives back; else nil.
@@ -129,13 +130,15 @@ while true do
         end
       end
     elseif kind == 'age' then
-      if ceiling ~= '-1' and kept[k] then
+      local parent = tonumber(ARGV[i + 4])
+      if ceiling ~= '-1' and kept[k] and n[parent] == before[parent] then
         local since, summed = string.match(kept[k], '^%d+ (%d+) (%d+) ')
         if tonumber(since) > 0 then summed = summed + math.max(now - since, 0) end
         if tonumber(summed) >= tonumber(ceiling) then failed = k end
       end
     elseif kind == 'before' then
-      if now >= tonumber(ceiling) then failed = k end
+      local parent = tonumber(ARGV[i + 4])
+      if now >= tonumber(ceiling) and n[parent] == before[parent] then failed = k end
     end
     if failed then break end
   end
