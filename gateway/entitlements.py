@@ -86,16 +86,17 @@ class Entitlements:
         """
         policy = await self.load(customer)
         for _ in range(ATTEMPTS_MAX):
-            record = changed(policy.record, self._kernel.store_now_ms())
+            # In a thread, because a customer may have 100,000 hosts, and the event loop must not stand still for them.
+            record, document = await asyncio.to_thread(_changed, changed, policy.record, self._kernel.store_now_ms())
             today = day(policy.day) if policy.record.version else day_at(self._kernel.store_now_ms())
             meters = commitments(record.customer, today.ordinal)
             outcome = await self._kernel.install(
-                customer, policy.record.version, encode_record(record), today, meters, change=change
+                customer, policy.record.version, document, today, meters, change=change
             )
             match outcome:
                 case outcomes.Installed(version=version):
                     record = replace(record, version=version)
-                    self._keep(customer, Policy(record, today.ordinal))
+                    self._keep(customer, await asyncio.to_thread(Policy, record, today.ordinal))
                     self._emit(CustomerChanged(customer, change, version, by))
                     return record
                 case outcomes.DayOver():
@@ -123,6 +124,11 @@ class Entitlements:
         if len(self._policies) > COPIES_MAX:
             self._policies.popitem(last=False)
         return policy
+
+
+def _changed(changed: Change, record: Record, now_ms: int) -> tuple[Record, bytes]:
+    following = changed(record, now_ms)
+    return following, encode_record(following)
 
 
 def _compiled(found: outcomes.Entitlements) -> Policy:

@@ -2,11 +2,11 @@
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from support import customer_data, events, join_data, named_hosts, ports, teams_ports
+from support import join_data
 
 
 MISSING = object()
@@ -130,7 +130,27 @@ RELEASE_FIELDS: dict[str, Values] = {
     "cause": CODES,
 }
 
+MOVE_FIELDS: dict[str, Values] = {**JOIN_FIELDS, "from": required(texts(128))}
+
 STATUS_FIELDS: dict[str, Values] = {"reason": CODES, "drop_live": BOOLEANS}
+
+EMPLOYEE_COUNT_FIELDS: dict[str, Values] = {"count": required(numbers(1, QUANTITY_MAX)), "subscription": texts(128)}
+CERTIFICATION_FIELDS: dict[str, Values] = {
+    **EMPLOYEE_COUNT_FIELDS,
+    "certified_on": {**DATES, "before there was a provider": "1999-12-31", "to come": "2199-01-01"},
+    "certified_by": texts(200),
+}
+ASSIST_FIELDS: dict[str, Values] = {
+    "id": texts(128),
+    "kind": required(choices("Meeting", "teams")),
+    "starts_at": required({
+        **NOT_TEXT, **TELEPHONE_NUMBERS, "empty": "", "no offset": "2030-01-01T17:00:00", "a date": "2030-01-01", "a time": "17:00:00Z",
+        "no such day": "2030-02-30T17:00:00Z", "no such hour": "2030-01-01T25:00:00Z", "a newline at the end": "2030-01-01T17:00:00Z\n",
+        "too early": "1999-12-31T17:00:00Z", "too late": "2201-01-01T17:00:00Z",
+    }),
+    "minutes": required(numbers(1, 7 * 24 * 60)),
+    "streams": BOOLEANS,
+}  # fmt: skip
 
 RULES_BETWEEN_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "a role of events in a meeting": ({"role": "moderator"}, "role"),
@@ -142,71 +162,6 @@ RULES_BETWEEN_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "an access number on the web": ({"access_number": f"+1{DIGITS}"}, "access_number"),
     "a long lease with a node": ({"node": "media-1", "lease_s": 301}, "lease_s"),
 }
-
-CUSTOMER = customer_data(
-    ports(10, enforcement="metered", ceiling=20, id="ports", max_endpoints=50),
-    teams_ports(5, id="teams"),
-    named_hosts("alice", id="hosts", simultaneous_hosts=1, max_endpoints=50, approvals=[
-        {"id": "bob@elsewhere.example", "approved_by": "Carol", "approved_on": "2026-01-01"},
-    ]),
-    events(id="events", attendees_enforcement="hard"),
-    mode="enforce", store_failure="deny",
-)  # fmt: skip
-"""A customer in which every field of every plan is given, and nothing is wrong."""
-
-_SUBSCRIPTION: dict[str, Values] = {
-    "id": not_null(texts(128)),
-    "plan": required(choices("meetings.ports", "Meetings.Named_Host")),
-    "term": required({"text": "2026", "a list": [], "empty": {}, "last before first": {"from": "2026-01-02", "to": "2026-01-01"}}),
-}
-_POOL: dict[str, Values] = {
-    **_SUBSCRIPTION,
-    "committed": required(numbers(0, QUANTITY_MAX)),
-    "enforcement": required(choices("Hard", "soft")),
-    "ceiling": numbers(1, QUANTITY_MAX),
-}
-
-CUSTOMER_FIELDS: dict[str, dict[str, Values]] = {
-    "": {
-        "id": {**CUSTOMER_IDS, "null": None, "another than in the URL": "globex"},
-        "name": required(texts(200)),
-        "domains": {**LISTS, **{f"{name} in it": ["acme.example", value] for name, value in {
-            **NOT_TEXT, **TELEPHONE_NUMBERS, "a space": "a b", "empty": "", "null": None, "a newline at the end": "acme.example\n",
-            "too long": "x" * 254, "a dot first": ".acme", "NUL": "a\0b", "no ASCII": "é.example",
-        }.items()}, "too many": ["a"] * 1001},
-        "mode": not_null(choices("Enforce", "audit")),
-        "store_failure": not_null(choices("Deny", "refuse")),
-        "subscriptions": {**LISTS, "null in it": [None], "text in it": ["ports"], "a list in it": [[]], "too many": [ports(1)] * 101},
-    },
-    "subscriptions[0]": {**_POOL, "max_endpoints": numbers(1, QUANTITY_MAX)},
-    "subscriptions[0].term": {"from": required(DATES), "to": required(DATES)},
-    "subscriptions[1]": _POOL,
-    "subscriptions[2]": {
-        **_SUBSCRIPTION,
-        "quantity": required(numbers(1, QUANTITY_MAX)),
-        "hosts": {**LISTS, "null in it": [None], "text in it": ["alice@acme.example"]},
-        "approvals": {**LISTS, "null in it": [None]},
-        "simultaneous_hosts": numbers(1, QUANTITY_MAX),
-        "max_endpoints": numbers(1, QUANTITY_MAX),
-    },
-    "subscriptions[2].hosts[0]": {
-        "id": required(texts(128)), "given_name": texts(200), "family_name": texts(200), "individual": BOOLEANS,
-    },
-    "subscriptions[2].approvals[0]": {
-        "id": required(texts(128)), "approved_by": required(texts(200)), "approved_on": required(DATES),
-    },
-    "subscriptions[3]": {
-        **_SUBSCRIPTION,
-        "departments": required({
-            "text": "finance", "a list": ["finance"], "empty": {}, "too many": {f"d{n}": 1 for n in range(1001)},
-            **{f"{name} as a name": {value: 1} for name, value in {**CONTROL, **TELEPHONE_NUMBERS, "empty": ""}.items()},
-            **{f"{name} as a name of nothing": {value: 0} for name, value in TELEPHONE_NUMBERS.items()},
-            **{f"{name} as a quantity": {"finance": value} for name, value in {**numbers(1, QUANTITY_MAX), "null": None}.items()},
-        }),
-        "max_attendees": required(numbers(1, QUANTITY_MAX)),
-        "attendees_enforcement": not_null(choices("Hard", "soft")),
-    },
-}  # fmt: skip
 
 
 def changed(document: Any, path: str, value: Any) -> Any:
@@ -245,12 +200,11 @@ def join_faults() -> list[Fault]:
     return [*faults(base, JOIN_FIELDS), *combined]
 
 
+def move_faults() -> list[Fault]:
+    """Everything that can be wrong with a move."""
+    return list(faults({**join_data("bad"), "from": "m0"}, MOVE_FIELDS))
+
+
 def release_faults() -> list[Fault]:
     """Everything that can be wrong with a release."""
     return list(faults({"customer": "acme", "connection": "live"}, RELEASE_FIELDS))
-
-
-def customer_faults() -> Iterable[Fault]:
-    """Everything that can be wrong with the shape of a customer."""
-    for prefix, fields in CUSTOMER_FIELDS.items():
-        yield from faults(CUSTOMER, fields, prefix)

@@ -2,50 +2,35 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 from http_client import Request, chunked, json_request
-from http_inputs import CUSTOMER, DIGITS, STATUS_FIELDS, TELEPHONE_NUMBERS, faults
+from http_customers import CUSTOMER
+from http_inputs import (
+    ASSIST_FIELDS,
+    CERTIFICATION_FIELDS,
+    DIGITS,
+    EMPLOYEE_COUNT_FIELDS,
+    STATUS_FIELDS,
+    TELEPHONE_NUMBERS,
+    faults,
+)
 from http_refusals import Case, Listener
+from http_routes import (
+    ADMIN_ROUTES,
+    ASSIST,
+    BODIES,
+    COUNT,
+    HEALTH_ROUTES,
+    JOIN,
+    LISTENERS,
+    METHODS,
+    MOVE,
+    filled,
+    good_body,
+)
 from support import join_data
 
-
-KIB, MIB = 1024, 1024 * 1024
-ONE = "/v1/customers/{customer}"
-
-ADMISSION_ROUTES = dict.fromkeys(("/v1/admit", "/v1/preview", "/v1/release", "/v1/batch"), "POST")
-ADMIN_ROUTES = {
-    "/v1/customers": "GET, HEAD",
-    ONE: "DELETE, GET, HEAD, PUT",
-    f"{ONE}/usage": "GET, HEAD",
-    f"{ONE}/connections": "GET, HEAD",
-    f"{ONE}/connections/{{connection}}": "DELETE",
-    f"{ONE}/overage": "GET, HEAD",
-    f"{ONE}/suspend": "POST",
-    f"{ONE}/resume": "POST",
-    f"{ONE}/terminate": "POST",
-    "/metrics": "GET, HEAD",
-    "/openapi.json": "GET, HEAD",
-}
-HEALTH_ROUTES = {"/livez": "GET, HEAD", "/readyz": "GET, HEAD"}
-LISTENERS: tuple[tuple[Listener, dict[str, str]], ...] = (("admission", ADMISSION_ROUTES), ("admin", ADMIN_ROUTES))
-"""Every route with the methods that it takes, by listener; those of health are on both."""
-
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-
-_JOIN, _RELEASE, _CUSTOMER = join_data("new"), {"connection": "live", "customer": "acme"}, {**CUSTOMER, "name": "Acme"}
-BODIES: list[tuple[Listener, str, str, int, dict[str, Any]]] = [
-    ("admission", "POST", "/v1/admit", 64 * KIB, _JOIN),
-    ("admission", "POST", "/v1/preview", 64 * KIB, _JOIN),
-    ("admission", "POST", "/v1/release", 64 * KIB, _RELEASE),
-    ("admission", "POST", "/v1/batch", MIB, {"operations": [{"op": "admit", **_JOIN}, {"op": "release", **_RELEASE}]}),
-    ("admin", "PUT", "/v1/customers/acme", MIB, _CUSTOMER),
-    ("admin", "POST", "/v1/customers/acme/suspend", 64 * KIB, {"reason": "aup"}),
-    ("admin", "POST", "/v1/customers/acme/resume", 64 * KIB, {"reason": "aup"}),
-    ("admin", "POST", "/v1/customers/acme/terminate", 64 * KIB, {"reason": "aup"}),
-]
-"""Every route that takes a body: listener, method, path, bytes that it takes, and a good body."""
 
 DEEP = b"[" * 10_000 + b"]" * 10_000
 
@@ -114,7 +99,7 @@ def wrong_methods() -> Iterator[Case]:
     """Every route with every method that it does not take."""
     for listener, routes in LISTENERS:
         for path, allowed in {**routes, **HEALTH_ROUTES}.items():
-            target = path.format(customer="acme", connection="live")
+            target = filled(path)
             for method in METHODS:
                 if method not in allowed.split(", "):
                     yield Case(f"{method} {target}", Request(method, target), 405, None, listener, allowed)
@@ -123,8 +108,8 @@ def wrong_methods() -> Iterator[Case]:
 def unknown_paths() -> Iterator[Case]:
     """Paths that nobody serves, some of them nearly right."""
     for (listener, own), (_, others) in zip(LISTENERS, reversed(LISTENERS), strict=True):
-        near = [path.format(customer="acme", connection="live") for path in {**own, **HEALTH_ROUTES}]
-        foreign = [path.format(customer="acme", connection="live") for path in others]
+        near = [filled(path) for path in {**own, **HEALTH_ROUTES}]
+        foreign = [filled(path) for path in others]
         paths = [*[f"{path}/" for path in near], *[path.upper() for path in near], *[f"/{path}" for path in near], *foreign]
         paths += ["/", "/v1", "/v2/admit", "/v1/customers/acme/usage/x", "/v1/customers/", "/v1//admit", "/.env", "/livez.php"]
         for path in paths:
@@ -133,16 +118,34 @@ def unknown_paths() -> Iterator[Case]:
 
 def bad_status_changes() -> Iterator[Case]:
     """Suspension and termination need a reason that is a code; resuming drops nothing."""
-    for verb in ("suspend", "terminate", "resume"):
-        path = f"/v1/customers/acme/{verb}"
+    customer, host = "/v1/customers/acme", "/v1/customers/acme/hosts/alice@acme.example"
+    for place, verb in (
+        (customer, "suspend"), (customer, "terminate"), (customer, "resume"), (host, "suspend"), (host, "resume"),
+    ):  # fmt: skip
+        path = f"{place}/{verb}"
         for fault in faults({"reason": "aup"}, STATUS_FIELDS):
             yield Case(f"{verb} {fault.name}", json_request("POST", path, fault.document), 422, fault.path, "admin")
         if verb != "resume":
             for document in ({}, {"reason": None}, {"drop_live": True}):
                 yield Case(f"{verb} {document}", json_request("POST", path, document), 422, "$.reason", "admin")
             yield Case(f"{verb} nothing", Request("POST", path), 422, "$.reason", "admin")
-    dropping = json_request("POST", "/v1/customers/acme/resume", {"drop_live": True})
-    yield Case("resume drops", dropping, 422, "$.drop_live", "admin")
+        else:
+            yield Case("resume drops", json_request("POST", path, {"drop_live": True}), 422, "$.drop_live", "admin")
+
+
+def bad_counts() -> Iterator[Case]:
+    """Certified and reported counts."""
+    for path, fields in (("certifications", CERTIFICATION_FIELDS), ("employee-count", EMPLOYEE_COUNT_FIELDS)):
+        for fault in faults(COUNT, fields):
+            request = json_request("POST", f"/v1/customers/acme/{path}", fault.document)
+            yield Case(f"{path} {fault.name}", request, 422, fault.path, "admin")
+
+
+def bad_assists() -> Iterator[Case]:
+    """Bookings."""
+    for fault in faults(ASSIST, ASSIST_FIELDS):
+        request = json_request("POST", "/v1/customers/acme/assists", fault.document)
+        yield Case(fault.name, request, 422, fault.path, "admin")
 
 
 def bad_bodies() -> Iterator[Case]:
@@ -197,12 +200,23 @@ def bad_ids() -> Iterator[Case]:
     for path, methods in ADMIN_ROUTES.items():
         for method in methods.split(", ") if "{customer}" in path else ():
             for name, value in BAD_CUSTOMER_IDS.items():
-                target = path.format(customer=quote(value, safe=""), connection="live")
-                request = json_request(method, target, {"reason": "aup"} if method == "POST" else CUSTOMER)
+                target = filled(path, customer=quote(value, safe=""))
+                request = json_request(method, target, good_body(path))
                 yield Case(f"{method} {path}: {name}", request, 422, "customer", "admin")
     for name, value in BAD_CONNECTION_IDS.items():
         target = f"/v1/customers/acme/connections/{quote(value, safe='')}"
         yield Case(f"connection: {name}", Request("DELETE", target), 422, "connection", "admin")
+    for name, value in {**BAD_CONNECTION_IDS, "too long": "x" * 129}.items():
+        if name == "too many bytes in few characters":
+            continue  # the bound of meetings and hosts is in characters
+        meeting = f"/v1/customers/acme/meetings/meeting/{quote(value, safe='')}"
+        yield Case(f"meeting: {name}", Request("DELETE", meeting), 422, "meeting", "admin")
+        for verb in ("suspend", "resume"):
+            host = f"/v1/customers/acme/hosts/{quote(value, safe='')}/{verb}"
+            yield Case(f"{verb} host: {name}", json_request("POST", host, {"reason": "aup"}), 422, "host", "admin")
+    for service in ("Meeting", "meetings", "webinar", "%00", f"+1{DIGITS}"):
+        target = f"/v1/customers/acme/meetings/{service}/m1"
+        yield Case(target, Request("DELETE", target), 422, "service", "admin")
     for target in ("/v1/customers/%FF/usage", "/v1/customers/%C0%80", f"/v1/customers/+1{DIGITS}/overage"):
         yield Case(target, Request("GET", target), 422, "customer", "admin")
 
@@ -212,8 +226,13 @@ def unknown_things() -> Iterator[Case]:
     for path, methods in ADMIN_ROUTES.items():
         for method in methods.split(", ") if "{customer}" in path else ():
             if method != "PUT":
-                target = path.format(customer="nobody", connection="live")
-                yield Case(f"{method} {target}", json_request(method, target, {"reason": "aup"}), 404, None, "admin")
+                target = filled(path, customer="nobody")
+                yield Case(f"{method} {target}", json_request(method, target, good_body(path)), 404, None, "admin")
+    for target in ("meeting/m2", "meeting/M1", "teams/m1", "event/m1"):
+        request = Request("DELETE", f"/v1/customers/acme/meetings/{target}")
+        yield Case(f"no such live meeting: {target}", request, 404, None, "admin")
+    moved = json_request("POST", "/v1/move", {**MOVE, "connection": "nobody"})
+    yield Case("a move of no such connection", moved, 404, "$.connection")
     yield Case("no such connection", Request("DELETE", "/v1/customers/acme/connections/nobody"), 404, None, "admin")
 
 
@@ -223,8 +242,16 @@ def conflicts() -> Iterator[Case]:
         for operation in ("admit", "preview"):
             request = json_request("POST", f"/v1/{operation}", {**join_data("live"), **fields})
             yield Case(f"{operation} {fields}", request, 409, "$.connection")
+    elsewhere = json_request("POST", "/v1/move", {**MOVE, "meeting": "m3", "from": "m2"})
+    yield Case("a move from elsewhere", elsewhere, 409, "$.from")
     for verb in ("suspend", "resume"):
         yield Case(verb, json_request("POST", f"/v1/customers/gone/{verb}", {"reason": "aup"}), 409, None, "admin")
+    resumed = json_request("POST", "/v1/customers/acme/hosts/alice@acme.example/resume", {})
+    yield Case("resume a host that is not suspended", resumed, 409, None, "admin")
+    for path in ("certifications", "employee-count"):
+        for document in (COUNT, {"count": 10}):
+            counted = json_request("POST", f"/v1/customers/acme/{path}", document)
+            yield Case(f"{path}: nothing counts employees", counted, 409, "$.subscription", "admin")
     for version in ('"7"', "7", '"0"', "0"):
         for method in ("PUT", "DELETE"):
             request = json_request(method, "/v1/customers/acme", CUSTOMER, If_Match=version)
@@ -261,23 +288,23 @@ def bad_queries() -> Iterator[Case]:
             yield Case(f"{target}?{name}={value}", request, 422, name, "admin")
         yield Case(f"{name} twice", Request("GET", f"{target}?{name}=1&{name}=1"), 422, name, "admin")
     yield Case("after twice", Request("GET", "/v1/customers?after=a&after=a"), 422, "after", "admin")
-    for operation in ("admit", "preview"):
+    for operation, document in (("admit", JOIN), ("preview", JOIN), ("move", MOVE)):
         for value in ("200", "404", "", "403,409", "four", "0403", "403%20"):
-            request = json_request("POST", f"/v1/{operation}?deny_status={value}", join_data("new"))
+            request = json_request("POST", f"/v1/{operation}?deny_status={value}", document)
             yield Case(f"{operation} deny_status={value}", request, 422, "deny_status")
-        twice = json_request("POST", f"/v1/{operation}?deny_status=403&deny_status=403", join_data("new"))
+        twice = json_request("POST", f"/v1/{operation}?deny_status=403&deny_status=403", document)
         yield Case(f"{operation} deny_status twice", twice, 422, "deny_status")
     for listener, routes in LISTENERS:
         for path, methods in routes.items():
             for method in methods.split(", "):
-                yield from _unknown_queries(listener, method, path.format(customer="acme", connection="live"))
+                yield from _unknown_queries(listener, method, path)
 
 
-def _unknown_queries(listener: Listener, method: str, target: str) -> Iterator[Case]:
+def _unknown_queries(listener: Listener, method: str, path: str) -> Iterator[Case]:
+    target = filled(path)
     for query, name in (
         ("deny-status=403", "deny-status"), ("Limit=1", "Limit"), ("x", "x"), ("=", ""), ("x" * 1000, None), ("%00=1", None),
         ("%FF=1", None), (f"%2B1{DIGITS}=1", None), (f"+1{DIGITS}=1", None),
     ):  # fmt: skip
-        document = join_data("new") if listener == "admission" else CUSTOMER
-        request = json_request(method, f"{target}?{query}", {"reason": "aup"} if method == "POST" and listener == "admin" else document)
+        request = json_request(method, f"{target}?{query}", JOIN if listener == "admission" else good_body(path))
         yield Case(f"{method} {target}?{query[:30]}", request, 422, name, listener)

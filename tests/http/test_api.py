@@ -15,25 +15,7 @@ from support import RunningGateway, customer_data, events, join_data, named_host
 from yarl import URL
 
 
-MakeGateway = Callable[..., Awaitable[RunningGateway]]
-
-
-@pytest.fixture
-async def gateway(make_gateway: MakeGateway) -> RunningGateway:
-    """One gateway."""
-    return await make_gateway()
-
-
-@pytest.fixture
-def callers(gateway: RunningGateway, http: aiohttp.ClientSession) -> Callers:
-    """Callers of it."""
-    return Callers(http, gateway)
-
-
-@pytest.fixture
-def acme(gateway: RunningGateway) -> str:
-    """The URL of the customer."""
-    return f"{gateway.admin_url}/v1/customers/acme"
+pytest_plugins = ("http_fixtures",)
 
 
 async def test_an_admission_tells_what_licensed_it_and_where_it_stands(callers: Callers) -> None:
@@ -359,7 +341,7 @@ async def test_both_listeners_tell_that_they_live_and_are_ready(
 
 
 async def test_without_a_store_a_gateway_lives_is_not_ready_and_never_says_that_a_limit_is_reached(
-    make_gateway: MakeGateway, http: aiohttp.ClientSession
+    make_gateway: Callable[..., Awaitable[RunningGateway]], http: aiohttp.ClientSession
 ) -> None:
     """503 with a reason of its own, on every operation."""
     gateway = await make_gateway(redis_url="unix:///nonexistent/redis.sock", env={"GATEWAY_DECISION_BUDGET_MS": "100"})

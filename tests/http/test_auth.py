@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from http_client import PROBLEM, Answer, Request, everything_in, json_request, send
 from http_refusals import standard_error_in
-from http_requests import LISTENERS, ONE
+from http_routes import LISTENERS, ONE, filled
 from support import RunningGateway, customer_data, join_data, ports
 
 from gateway.tokens import SCOPES, Scope, create, hashed
@@ -19,7 +19,12 @@ MakeGateway = Callable[..., Awaitable[RunningGateway]]
 SECONDS = 15.0
 """Changes of the file of tokens are taken over within this time."""
 
-READ_ROUTES = {"/v1/customers", f"{ONE}/usage", f"{ONE}/connections", f"{ONE}/overage", "/metrics"}
+READ_ROUTES = {
+    "/v1/customers", "/metrics", *[f"{ONE}/{report}" for report in ("usage", "connections", "overage", "events", "compliance")],
+}  # fmt: skip
+READ_AND_CHANGED = {ONE, f"{ONE}/assists"}
+"""Read by GET, changed by all other methods."""
+
 NO_TOKEN_NEEDED = {"/openapi.json"}
 
 
@@ -52,7 +57,7 @@ async def install(gateway: RunningGateway, secret: str, *customers: str) -> None
 
 async def ask(gateway: RunningGateway, request: Request, secret: str | None = None) -> Answer:
     """The answer of the listener that serves the route, to a caller with or without a token."""
-    admission = request.target.startswith(("/v1/admit", "/v1/preview", "/v1/release", "/v1/batch"))
+    admission = request.target.startswith(("/v1/admit", "/v1/preview", "/v1/move", "/v1/release", "/v1/batch"))
     bearer = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
     url = gateway.url if admission else gateway.admin_url
     return await send(url, Request(request.method, request.target, request.body, {**request.headers, **bearer}))
@@ -63,9 +68,9 @@ def routes() -> Iterator[tuple[str, Scope, Request]]:
     for listener, paths in LISTENERS:
         for path, methods in paths.items():
             for method in methods.split(", ") if path not in NO_TOKEN_NEEDED else ():
-                reads = path in READ_ROUTES or (path == ONE and method in {"GET", "HEAD"})
+                reads = path in READ_ROUTES or (path in READ_AND_CHANGED and method in {"GET", "HEAD"})
                 scope: Scope = "admit" if listener == "admission" else "read" if reads else "admin"
-                yield path, scope, Request(method, path.format(customer="nobody", connection="none"), b"?")
+                yield path, scope, Request(method, filled(path, customer="nobody"), b"?")
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -157,10 +162,11 @@ async def test_a_token_of_a_customer_reaches_no_other(
     for name in ("globex", "nobody"):
         for path, _, route in routes():
             if path.startswith(ONE):
-                request = Request(route.method, path.format(customer=name, connection="c"), route.body)
+                request = Request(route.method, filled(path, customer=name), route.body)
                 assert 403 == (await ask(gateway, request, bound)).status, request
-        for path in ("/v1/admit", "/v1/preview", "/v1/release"):
+        for path in ("/v1/admit", "/v1/preview", "/v1/move", "/v1/release"):
             body = {"customer": name, "connection": "c"} if path == "/v1/release" else join_data("c", customer=name)
+            body |= {"from": "m0"} if path == "/v1/move" else {}
             assert 403 == (await ask(gateway, json_request("POST", path, body), bound)).status
     listed = await ask(gateway, Request("GET", "/v1/customers"), bound)
     assert ["acme"] == [entry["customer"] for entry in listed.json()["customers"]]

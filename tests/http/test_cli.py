@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import RunningGateway, customer_data, ports
+from http_client import json_request, send
+from http_people import People
+from plans import corporate, per_event, premium_calling, special_offer
+from support import RunningGateway, customer_data, join_data, ports
 
 import gateway.demo
+from gateway.domain.catalogue import parse_catalogue
 
 
 MakeGateway = Callable[..., Awaitable[RunningGateway]]
@@ -85,8 +89,10 @@ async def test_check_says_what_is_in_a_catalogue() -> None:
     ran, as_json = await run("check", str(SAMPLE)), await run("check", str(SAMPLE), "--json")
 
     assert (0, 0) == (ran.code, as_json.code)
-    assert "5 customers with 5 subscriptions, no fault" in ran.out
-    assert {"customers": 5, "subscriptions": 5} == json.loads(as_json.out)
+    held = parse_catalogue(SAMPLE.read_bytes())
+    count = sum(len(customer.subscriptions) for customer in held)
+    assert f"{len(held)} customers with {count} subscriptions, no fault" in ran.out
+    assert {"customers": len(held), "subscriptions": count} == json.loads(as_json.out)
 
 
 async def test_check_names_every_fault_with_path_and_rule(tmp_path: Path) -> None:
@@ -110,7 +116,7 @@ async def test_check_names_every_fault_with_path_and_rule(tmp_path: Path) -> Non
 
 async def test_a_catalogue_is_applied_and_read_back_through_a_running_gateway(make_gateway: MakeGateway) -> None:
     """apply, list, usage and overage, as tables and as JSON."""
-    url = (await make_gateway()).admin_url
+    url = (await make_gateway(env={"GATEWAY_NUMBER_KEY": "a key of this test, which is long enough"})).admin_url
 
     applied = await run("customers", "apply", str(SAMPLE), "--admin-url", url)
     listed = await run("customers", "list", "--json", GATEWAY_ADMIN_URL=url)
@@ -120,11 +126,12 @@ async def test_a_catalogue_is_applied_and_read_back_through_a_running_gateway(ma
     overage = await run("overage", "acme", "--json", "--admin-url", url)
 
     assert [0] * 6 == [ran.code for ran in (applied, listed, table, usage, usage_table, overage)]
-    assert ["acme", "globex", "initech", "umbrella", "wayne"] == [each["customer"] for each in json.loads(listed.out)]
+    held = sorted(customer.id for customer in parse_catalogue(SAMPLE.read_bytes()))
+    assert held == [each["customer"] for each in json.loads(listed.out)]
     assert "meetings.named_host" in table.out
     assert "ports" == json.loads(usage.out)["pools"][0]["pool"]
     assert "committed" in usage_table.out
-    assert [0] == [row["peak"] for row in json.loads(overage.out)["rows"]]
+    assert {("ports", 0)} == {(row["pool"], row["peak"]) for row in json.loads(overage.out)["rows"]}
 
 
 async def test_a_command_without_a_gateway_says_so() -> None:
@@ -141,6 +148,97 @@ async def test_an_unknown_customer_is_told_in_one_line(make_gateway: MakeGateway
     ran = await run("usage", "nobody", "--admin-url", (await make_gateway()).admin_url)
 
     assert (1, "No such thing: There is no such customer.\n") == (ran.code, ran.err)
+
+
+async def test_events_and_findings_are_shown_as_tables_and_as_json(make_gateway: MakeGateway) -> None:
+    """Exit code 0, with findings and without."""
+    gateway = await make_gateway()
+    people = People(gateway)
+    await people.hold(corporate(id="corp"), per_event(id="events-2026"))
+    admit = json_request("POST", "/v1/admit", join_data("a", meeting="e1", service="event"))
+    assert 200 == (await send(gateway.url, admit)).status
+    assert 201 == (await people.ask("PUT", "/v1/customers/globex", {"name": "Globex"})).status
+
+    ran = {
+        (command, customer, as_json): await run(command, customer, *as_json, "--admin-url", gateway.admin_url)
+        for command in ("events", "compliance")
+        for customer in ("acme", "globex")
+        for as_json in ((), ("--json",))
+    }
+
+    assert {(0, "")} == {(each.code, each.err) for each in ran.values()}
+    events = json.loads(ran["events", "acme", ("--json",)].out)["events"]
+    assert [("e1", 1, "events-2026")] == [
+        (each["event"], each["peak_attendees"], each["licensed_by"]) for each in events
+    ]
+    findings = json.loads(ran["compliance", "acme", ("--json",)].out)["findings"]
+    assert {("T3.2", "corp")} == {(each["rule"], each["subject"]) for each in findings}
+    assert "events-2026" in ran["events", "acme", ()].out
+    assert findings[0]["due"] in ran["compliance", "acme", ()].out
+    for command, name in (("events", "events"), ("compliance", "findings")):
+        assert {"customer": "globex", name: []} == json.loads(ran[command, "globex", ("--json",)].out)
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({}, "no key is configured; set GATEWAY_NUMBER_KEY or GATEWAY_NUMBER_KEY_FILE"),
+        ({"GATEWAY_NUMBER_KEY": "short"}, "GATEWAY_NUMBER_KEY is too short"),
+        ({"GATEWAY_NUMBER_KEY_FILE": "/nonexistent/key"}, "/nonexistent/key cannot be read"),
+    ],
+    ids=["no key", "too short", "no file"],
+)
+async def test_T21_1_serve_ends_with_2_where_numbers_cannot_be_hashed(
+    store_url: str, tmp_path: Path, env: dict[str, str], told: str
+) -> None:
+    """A catalogue that blocks numbers needs a key, and a key that is given must be one; neither is shown."""
+    file = tmp_path / "catalogue.json"
+    file.write_text(
+        json.dumps({"customers": [customer_data(ports(5), premium_calling(blocked_numbers=["+442079460958"]))]})
+    )
+
+    ran = await run("serve", "--port", "0", "--admin-port", "0", "--redis-url", store_url, "--catalogue", str(file), **env)
+
+    assert (2, "") == (ran.code, ran.out)
+    assert ran.err.startswith("gateway serve: ")
+    assert told in ran.err
+    assert not [secret for secret in ("2079460958", "short\n", "Traceback") if secret in ran.err]
+
+
+async def test_T10_1_serve_refuses_a_catalogue_with_an_offer_that_another_customer_has(
+    make_gateway: MakeGateway, store_url: str, tmp_path: Path
+) -> None:
+    """Exit code 1 and the fault; nothing of the catalogue is installed. The holder itself may stand in it."""
+    people = People(await make_gateway())
+    await people.hold(special_offer(company_group="Acme Group"))
+    acme, globex = (customer_data(special_offer(company_group="acme group"), id=name) for name in ("acme", "globex"))
+    file = tmp_path / "catalogue.json"
+    file.write_text(json.dumps({"customers": [customer_data(ports(1), id="initech"), globex]}))
+
+    ran = await run("serve", "--port", "0", "--admin-port", "0", "--redis-url", store_url, "--catalogue", str(file))
+
+    assert (1, "") == (ran.code, ran.out)
+    fault = "$.customers[1].subscriptions[0].company_group: has a special offer already, with another customer [T10.1]"
+    assert f"{file}: {fault}" in ran.err
+    assert ["acme"] == [each["customer"] for each in (await people.get("/v1/customers"))["customers"]]
+    file.write_text(json.dumps({"customers": [acme]}))
+    await make_gateway("--catalogue", str(file))
+
+
+async def test_what_a_gateway_refuses_of_a_catalogue_that_is_applied_is_told(
+    make_gateway: MakeGateway, tmp_path: Path
+) -> None:
+    """Valid by itself, and refused by what the gateway knows: exit code 1, the fault with its rule."""
+    gateway = await make_gateway()
+    await People(gateway).hold(special_offer(company_group="Acme Group"))
+    file = tmp_path / "catalogue.json"
+    file.write_text(json.dumps({"customers": [customer_data(special_offer(company_group="Acme Group"), id="globex")]}))
+
+    checked = await run("check", str(file))
+    applied = await run("customers", "apply", str(file), "--admin-url", gateway.admin_url)
+
+    assert (0, 1) == (checked.code, applied.code)
+    assert "$.subscriptions[0].company_group: has a special offer already, with another customer [T10.1]" in applied.err
 
 
 @pytest.mark.parametrize(
@@ -198,5 +296,5 @@ async def test_help_answers_at_once_and_lists_every_command() -> None:
     ran = await run("--help")
 
     assert 0 == ran.code
-    for command in ("serve", "demo", "doctor", "check", "customers", "usage", "overage", "token"):
+    for command in ("serve", "demo", "doctor", "check", "customers", "usage", "overage", "events", "compliance", "token"):
         assert f" {command} " in ran.out

@@ -11,13 +11,13 @@ import requests
 import schemathesis
 from aiohttp import web
 from http_client import PROBLEM, json_request, send
-from http_requests import LISTENERS, ONE
+from http_routes import LISTENERS, ONE
 from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import Case, CheckContext, GenerationMode, Response
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
-from support import RunningGateway, customer_data, events, join_data, named_hosts, ports, teams_ports
+from support import ALWAYS, RunningGateway, customer_data, events, join_data, named_hosts, ports, teams_ports
 
 from gateway.app import Telemetry, build_apps, build_core
 from gateway.domain.telephones import Telephones
@@ -25,12 +25,17 @@ from gateway.tokens import Tokens
 
 
 MakeGateway = Callable[..., Awaitable[RunningGateway]]
+HOST = "bob@acme.example"
 EXAMPLES = 60
 """Requests generated for each operation and kind of data; their seed is fixed by `derandomize`."""
 
-RULES_BETWEEN_FIELDS = {"POST /v1/admit", "POST /v1/preview", f"PUT {ONE}", f"GET {ONE}/overage"}
-"""Operations with rules that no schema can say (a role belongs to a service, a term ends after it begins, a host is an employee): what is
-refused for such a rule is valid by the schema. What is left out for them is `positive_data_acceptance` alone."""
+RULES_BETWEEN_FIELDS = {
+    "POST /v1/admit", "POST /v1/preview", "POST /v1/move", f"PUT {ONE}", f"GET {ONE}/overage", f"POST {ONE}/hosts/{{host}}/resume",
+    f"POST {ONE}/certifications", f"POST {ONE}/employee-count", f"POST {ONE}/assists",
+}  # fmt: skip
+"""Operations with rules that no schema can say (a role belongs to a service, a term ends after it begins, a host is an employee, a date lies
+in the past, a host was suspended): what is refused for such a rule is valid by the schema. What is left out for them is
+`positive_data_acceptance` alone."""
 
 STANDS_ALONE = {"POST /v1/batch"}
 """Each operation of a batch stands alone: a bad one is answered by a problem in its place, and the batch with 200. In place of
@@ -102,17 +107,21 @@ async def document_of(gateway: RunningGateway) -> dict[str, Any]:
 
 
 async def operations_of(conversation: Conversation) -> list[Any]:
-    """All operations of the served document; each has a customer of its own, named after its place, with one live connection."""
+    """All operations of the served document; each has a customer of its own, named after its place: a live connection, a suspended host."""
     schema = schemathesis.openapi.from_dict(await document_of(conversation.gateway))
     results: list[Any] = list(schema.get_all_operations())
     operations = [result.ok() for result in results]
-    held = (ports(500), teams_ports(2), named_hosts("alice"), events())
+    corporate = {"plan": "meetings.corporate_access", "term": ALWAYS, "employee_count": 100}
+    assists = [{"plan": f"assist.{kind}", "term": ALWAYS} for kind in ("meeting", "event")]
+    held = (ports(500), teams_ports(2), named_hosts("alice"), events(), corporate, *assists)
     for place in range(len(operations)):
         data = customer_data(*held, id=f"c{place}")
         put = json_request("PUT", f"/v1/customers/c{place}", data)
         assert 201 == (await send(conversation.gateway.admin_url, put)).status
         admit = json_request("POST", "/v1/admit", join_data("live", customer=f"c{place}"))
         assert 200 == (await send(conversation.gateway.url, admit)).status
+        suspend = json_request("POST", f"/v1/customers/c{place}/hosts/{HOST}/suspend", {"reason": "aup"})
+        assert 200 == (await send(conversation.gateway.admin_url, suspend)).status
     return operations
 
 
@@ -169,7 +178,8 @@ async def test_generated_requests_are_answered_as_described(conversation: Conver
 
 def _generate(conversation: Conversation, operation: Any, mode: GenerationMode, customer: str) -> None:
     """Sends generated requests; good ones are about the customer, so that they get beyond `not found`."""
-    named = {"customer": customer, "connection": "live"} if mode.is_positive else {}
+    things = {"customer": customer, "connection": "live", "service": "meeting", "meeting": "m1", "host": HOST}
+    named = things if mode.is_positive else {}
     path_parameters = {name: value for name, value in named.items() if f"{{{name}}}" in operation.path}
 
     @settings(
@@ -180,6 +190,8 @@ def _generate(conversation: Conversation, operation: Any, mode: GenerationMode, 
     def run(case: Case[Any]) -> None:
         for body in _joins(case) if mode.is_positive else ():
             body["customer"] = customer
+            if "from" in body:
+                body.update({"connection": "live", "from": "m1"})
         conversation.send(case)
 
     run()
