@@ -1,55 +1,46 @@
 """A plain model of the gateway: it keeps the live legs in a list and counts by looking at all of them, every time.
 
-It knows no counter, no chain and no script, only the rules of the terms. The property test compares it with the real thing, step by step.
+It knows no counter, chain, mark or script, only the rules of the terms. The property test compares it with the real thing, step by step.
+What is held is read in `kernel_model_held`, who is where in `kernel_model_world`, the rules are in `kernel_model_rules`, what outlasts legs in
+`kernel_model_past`.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from kernel_model_held import (
+    HOUR_MS,
+    Held,
+    Sub,
+    attends,
+    counts_in,
+    normal,
+    owner_said,
+    rooms,
+)
+from kernel_model_past import Past
+from kernel_model_rules import Case, before_the_licence, licences, refusals
+from kernel_model_world import Facts, Leg, Place, World, place_of
 
 from gateway.domain.days import day, day_at
-from gateway.domain.join import Endpoint, Join, Role, Service
+from gateway.domain.join import Join, Role, Service
+from gateway.domain.reasons import Reason
 
 
 TOMBSTONE_MS = 120_000
+EVENTS_FULL = {"events_concurrent_full", "events_exhausted"}
 
 
 @dataclass(frozen=True)
-class Ports:
-    """A subscription of ports or Teams ports; days are ordinals."""
+class Verdict:
+    """A decision; also `conflict` and `unknown`, where there is none."""
 
-    committed: int
-    ceiling: int | None
-    first: int
-    last: int
-
-    def active(self, today: int) -> bool:
-        """Whether the day is in the term."""
-        return self.first <= today <= self.last
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a customer holds."""
-
-    ports: tuple[Ports, ...] = ()
-    teams: tuple[Ports, ...] = ()
-    hosts: tuple[str, ...] = ()
-    simultaneous_hosts: int | None = None
-    host_meeting_size: int = 100
-    ports_meeting_size: int = 100
-    licences: int = 0
-    max_attendees: int = 1000
-    attendees_hard: bool = False
-    shadow: bool = False
-
-
-@dataclass
-class Leg:
-    """A live leg; `counted` is False for one that shadow mode let in."""
-
-    join: Join
-    counted: bool
     reason: str
+    licensed_by: str | None = None
+    counted_in: tuple[str, ...] = ()
+    overage: bool = False
+    would_deny: str | None = None
 
 
 @dataclass
@@ -73,6 +64,16 @@ def open_register(committed: int, count: int, now_ms: int) -> Register:
     return Register(committed, count, now_ms, max(0, count - committed))
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What would become of a join."""
+
+    verdict: Verdict
+    leg: Leg
+    licence: Sub | None
+    after: World
+
+
 @dataclass
 class Model:
     """One customer."""
@@ -80,9 +81,10 @@ class Model:
     now_ms: int
     held: Held = field(default_factory=Held)
     suspended: bool = False
-    legs: dict[str, Leg] = field(default_factory=dict)
+    suspended_hosts: set[str] = field(default_factory=set)
+    world: World = field(default_factory=World)
+    past: Past = field(default_factory=Past)
     tombstones: dict[str, int] = field(default_factory=dict)
-    owners: dict[tuple[Service, str], tuple[str | None, str | None]] = field(default_factory=dict)
     registers: dict[str, Register] = field(default_factory=dict)
     rows: dict[tuple[int, str], Register] = field(default_factory=dict)
     denied: Counter[str] = field(default_factory=Counter)
@@ -93,38 +95,15 @@ class Model:
         """The day of now."""
         return day_at(self.now_ms).ordinal
 
-    def counted(self, service: Service, meeting: str | None = None) -> list[Join]:
-        """Live legs of a service that took seats."""
-        joins = [leg.join for leg in self.legs.values() if leg.counted]
-        return [join for join in joins if join.service is service and meeting in {None, join.meeting}]
-
-    def pool(self, name: str) -> int:
-        """Legs in a pool (T4.1, T8.1)."""
-        return len(self.counted(Service.MEETING if name == "ports" else Service.TEAMS))
-
-    def live_events(self) -> set[str]:
-        """Events with a presenter or attendee (T11.1)."""
-        return {join.meeting for join in self.counted(Service.EVENT) if join.role is not Role.MODERATOR}
-
-    def is_live(self, service: Service, meeting: str) -> bool:
-        """Whether the meeting has facts that are fixed."""
-        return meeting in self.live_events() if service is Service.EVENT else bool(self.counted(service, meeting))
-
     def change(self, held: Held) -> None:
         """Other entitlements from now on (T4.3)."""
         self.held = held
-        for name, committed in self.commitments(self.today).items():
+        for name, pool in held.pools(self.today).items():
             if name in self.registers:
-                self.registers[name].committed = committed
-                self.registers[name].see(self.pool(name), self.now_ms)
+                self.registers[name].committed = pool.committed
+                self.registers[name].see(self.world.pool(name), self.now_ms)
             else:
-                self.registers[name] = open_register(committed, self.pool(name), self.now_ms)
-
-    def commitments(self, today: int) -> dict[str, int]:
-        """Commitment of each pool that has an active subscription."""
-        pools = {"ports": self.held.ports, "teams_ports": self.held.teams}
-        active = {name: [each for each in held if each.active(today)] for name, held in pools.items()}
-        return {name: sum(each.committed for each in held) for name, held in active.items() if held}
+                self.registers[name] = open_register(pool.committed, self.world.pool(name), self.now_ms)
 
     def advance(self, now_ms: int) -> None:
         """Time passes; at each midnight the registers begin anew with the legs that are there.
@@ -132,134 +111,175 @@ class Model:
         Without a commitment any more, legs that stayed are held at the last one, and nobody joins them (T1.4).
         """
         while day(self.today).end_ms <= now_ms:
-            closed, committed = self.today, self.commitments(self.today + 1)
+            closed, pools = self.today, self.held.pools(self.today + 1)
             self.now_ms = day(closed).end_ms
             for name, register in self.registers.items():
                 self.rows[closed, name] = register
             stayed = {
-                name: open_register(register.committed, min(register.peak, self.pool(name)), self.now_ms)
+                name: open_register(register.committed, min(register.peak, self.world.pool(name)), self.now_ms)
                 for name, register in self.registers.items()
             }
             self.registers = {name: register for name, register in stayed.items() if register.peak}
-            for name, quantity in committed.items():
-                self.registers[name] = open_register(quantity, self.pool(name), self.now_ms)
+            for name, pool in pools.items():
+                self.registers[name] = open_register(pool.committed, self.world.pool(name), self.now_ms)
         self.now_ms = now_ms
 
     def all_rows(self) -> dict[tuple[int, str], Register]:
         """Closed days and the running one."""
         return {**self.rows, **{(self.today, name): register for name, register in self.registers.items()}}
 
-    def decide(self, join: Join) -> str:
-        """The reason of the decision; `conflict` where the id is in use for something else."""
-        if self.tombstones.get(join.connection, 0) > self.now_ms:
-            return "already_released"
-        if join.connection in self.legs:
-            return "replayed" if self.legs[join.connection].join.fingerprint == join.fingerprint else "conflict"
-        if self.suspended:
-            return "customer_suspended"
-        reason = self.refusal(join)
-        if reason is None:
-            return "admitted"
-        return "shadow" if self.held.shadow else reason
+    def ends(self) -> list[tuple[int, Place]]:
+        """When live events and streams reach what they may last at most, under whatever order (T1.3, T11.5, T12.2)."""
+        events = [
+            (self.now_ms + hours * HOUR_MS - self.past.events[event].live_ms(self.now_ms), (service, event))
+            for service, event in self.world.live_places(Service.EVENT)
+            for hours in (2, 8)
+        ]
+        since = [(facts.streams_since, place) for place, facts in self.world.facts.items()]
+        streams = [(began + HOUR_MS // parts, place) for began, place in since if began is not None for parts in (2, 1)]
+        return sorted([*events, *streams])
 
-    def refusal(self, join: Join) -> str | None:
-        """Why enforcement would refuse a new leg."""
-        match join.service:
-            case Service.MEETING:
-                return self._meeting_refusal(join)
-            case Service.TEAMS:
-                return self._teams_refusal(join)
-            case Service.EVENT:
-                return self._event_refusal(join)
+    def decide(self, join: Join) -> Verdict:
+        """What would be decided; changes nothing."""
+        return self._known(join) or self._judged(join, self.world).verdict
 
-    def admit(self, join: Join) -> str:
+    def admit(self, join: Join) -> Verdict:
         """Decides and takes the seat."""
-        reason = self.decide(join)
-        if reason in {"admitted", "shadow"}:
-            if reason == "shadow":
-                self.would_deny[str(self.refusal(join))] += 1
-            elif not self.is_live(join.service, join.meeting) and (
-                join.service is not Service.EVENT or join.role is not Role.MODERATOR
-            ):
-                self.owners[join.service, join.meeting] = (join.host, join.department)
-            self.legs[join.connection] = Leg(join, counted=reason == "admitted", reason=reason)
-            for name in self.commitments(self.today):
-                self.registers[name].see(self.pool(name), self.now_ms)
-        elif reason not in {"already_released", "replayed", "conflict"}:
-            self.denied[reason] += 1
-        return reason
+        known = self._known(join)
+        if known:
+            return known
+        judged = self._judged(join, self.world)
+        if judged.verdict.reason in {"admitted", "shadow"}:
+            self.past.count_joined(join, self.world, self.today, counted=judged.leg.counted)
+        return self._carried_out(judged)
+
+    def move(self, join: Join, origin: str) -> Verdict:
+        """From one meeting or role to another, in one step."""
+        if self.tombstones.get(join.connection, 0) > self.now_ms:
+            return Verdict("already_released")
+        leg = self.world.legs.get(join.connection)
+        if leg is None:
+            return Verdict("unknown")
+        if leg.join.fingerprint == join.fingerprint:
+            return _replayed(leg)
+        if leg.join.meeting != origin:
+            return Verdict("conflict")
+        return self._carried_out(self._judged(join, self.world.without(join.connection), moving=leg))
 
     def release(self, connection: str) -> bool:
         """Gives the seat back; whether there was one."""
         if self.tombstones.get(connection, 0) > self.now_ms:
             return False
         self.tombstones[connection] = self.now_ms + TOMBSTONE_MS
-        return self.legs.pop(connection, None) is not None
+        found = connection in self.world.legs
+        self._becomes(self.world.without(connection), connection)
+        return found
 
-    def _facts(self, join: Join) -> tuple[str | None, str | None]:
-        live = self.is_live(join.service, join.meeting)
-        return self.owners[join.service, join.meeting] if live else (join.host, join.department)
-
-    def _live_meetings_of(self, host: str) -> set[str]:
-        return {
-            join.meeting
-            for join in self.counted(Service.MEETING)
-            if self.owners[Service.MEETING, join.meeting][0] == host
-        }
-
-    def _meeting_refusal(self, join: Join) -> str | None:
-        held, owner = self.held, self._facts(join)[0]
-        ports = [each for each in held.ports if each.active(self.today)]
-        if not ports and not held.hosts:
-            return "subscription_inactive" if held.ports else "service_not_licensed"
-        by_host = owner in held.hosts
-        if not by_host and not ports:
-            return "host_not_licensed"
-        live = self.is_live(Service.MEETING, join.meeting)
-        if owner and not live:
-            hosting = self._live_meetings_of(owner)
-            if by_host and hosting:
-                return "host_busy"
-            owners = {self.owners[Service.MEETING, each.meeting][0] for each in self.counted(Service.MEETING)} - {None}
-            if (
-                held.hosts
-                and held.simultaneous_hosts is not None
-                and not hosting
-                and len(owners) >= held.simultaneous_hosts
-            ):
-                return "hosts_full"
-        if not by_host and not live and join.role is not Role.HOST:
-            return "host_not_present"
-        size = held.host_meeting_size if by_host else held.ports_meeting_size
-        if len(self.counted(Service.MEETING, join.meeting)) >= size:
-            return "meeting_full"
-        ceilings = [each.ceiling for each in ports]
-        if ports and None not in ceilings and self.pool("ports") >= sum(each or 0 for each in ceilings):
-            return "ports_full"
-        return None
-
-    def _teams_refusal(self, join: Join) -> str | None:
-        teams = [each for each in self.held.teams if each.active(self.today)]
-        if not teams:
-            return "subscription_inactive" if self.held.teams else "service_not_licensed"
-        if join.endpoint not in {Endpoint.SIP, Endpoint.H323}:
-            return "endpoint_not_supported"
-        ceilings = [each.ceiling for each in teams]
-        if None not in ceilings and self.pool("teams_ports") >= sum(each or 0 for each in ceilings):
-            return "teams_ports_full"
-        return None
-
-    def _event_refusal(self, join: Join) -> str | None:
-        if not self.held.licences:
-            return "service_not_licensed"
-        if self._facts(join)[1] != "finance":
-            return "department_not_licensed"
-        if join.role is Role.MODERATOR:
+    def _known(self, join: Join) -> Verdict | None:
+        if self.tombstones.get(join.connection, 0) > self.now_ms:
+            return Verdict("already_released")
+        leg = self.world.legs.get(join.connection)
+        if leg is None:
             return None
-        live = self.live_events()
-        if join.meeting not in live and len(live) >= self.held.licences:
-            return "events_concurrent_full"
-        attendees = [each for each in self.counted(Service.EVENT, join.meeting) if each.role is not Role.MODERATOR]
-        if self.held.attendees_hard and len(attendees) >= self.held.max_attendees:
-            return "event_full"
+        return _replayed(leg) if leg.join.fingerprint == join.fingerprint else Verdict("conflict")
+
+    def _judged(self, join: Join, without: World, moving: Leg | None = None) -> Judged:
+        connected = moving.connected if moving else not (join.node or join.lease_s)
+        facts = self._facts(join)
+        leg = Leg(join, counted=True, connected=connected, owner=facts.owner)
+        if self.suspended:
+            return Judged(Verdict("customer_suspended"), leg, None, self.world)
+        used = {sub for sub in self.past.used if join.meeting in self.past.used_by(sub, self.world)}
+        found = licences(self.held, join, facts, self.today, used)
+        if isinstance(found, str):
+            return self._refused(_first([found, *before_the_licence(self.held, join, self.today)]), leg, without)
+        exempt = moving is not None and moving.owner is not None and moving.owner == facts.owner
+        facts = _with_leg(facts, join, self.now_ms)
+        for licence in found:
+            leg, after = self._placed(leg, facts, licence, without)
+            case = Case(
+                join, licence, facts, self.world, without, after, self.held, self.past, self.today, self.now_ms, exempt
+            )
+            reason = _first(refusals(case, self.suspended_hosts))
+            if reason is None:
+                return Judged(Verdict("admitted", leg.licensed_by, leg.counted_in, leg.overage), leg, licence, after)
+            if reason not in EVENTS_FULL:
+                break
+        return self._refused(reason, leg, without)
+
+    def _refused(self, reason: str | None, leg: Leg, without: World) -> Judged:
+        assert reason, "there is one"
+        if not self.held.shadow:
+            return Judged(Verdict(reason), leg, None, self.world)
+        leg = Leg(leg.join, counted=False, connected=leg.connected, owner=leg.owner, would_deny=reason)
+        after = without.with_leg(leg, None, None)
+        return Judged(Verdict("shadow", would_deny=reason), leg, None, after)
+
+    def _facts(self, join: Join) -> Facts:
+        """Those of the live meeting, otherwise what the join says."""
+        department = join.department if join.service is Service.EVENT else None
+        return self.world.facts.get(place_of(join)) or Facts(owner_said(join), department)
+
+    def _placed(self, leg: Leg, facts: Facts, licence: Sub, without: World) -> tuple[Leg, World]:
+        """The leg under a licence, and the world with it."""
+        join = leg.join
+        if join.service is Service.EVENT and attends(join):
+            facts = replace(facts, licence=licence["id"])
+        leg = replace(leg, licensed_by=licence["id"])
+        after = without.with_leg(leg, facts, licence["plan"])
+        pools = {name: pool for name, pool in self.held.pools(self.today).items() if counts_in(name, join)}
+        over = any(after.pool(name) > pool.committed for name, pool in pools.items())
+        drawn_on = [sub for pool in pools.values() for sub in pool.subs]
+        if join.service is Service.EVENT:
+            drawn_on.append(licence["id"])
+            over = over or (attends(join) and after.attendees(join.meeting) > licence["max_attendees"])
+        leg = replace(leg, overage=over, counted_in=tuple(sorted(set(drawn_on))))
+        return leg, without.with_leg(leg, facts, licence["plan"])
+
+    def _carried_out(self, judged: Judged) -> Verdict:
+        verdict, leg = judged.verdict, judged.leg
+        if verdict.reason not in {"admitted", "shadow"}:
+            self.denied[verdict.reason] += 1
+            return verdict
+        if verdict.would_deny:
+            self.would_deny[verdict.would_deny] += 1
+        if judged.licence:
+            self.past.take(
+                leg.join, judged.licence, self.world, judged.after, now_ms=self.now_ms, connected=leg.connected
+            )
+            if leg.connected:
+                room = rooms(self.held, self.today).get(normal(leg.join.room)) if leg.join.room else None
+                self.past.note(leg.join, leg.owner, judged.licence, room, self.today)
+        self._becomes(judged.after, leg.join.connection)
+        return verdict
+
+    def _becomes(self, after: World, connection: str) -> None:
+        self.past.settle(self.world, after, now_ms=self.now_ms, left_quietly=_goes_on(self.world, after, connection))
+        self.world = after
+        for name in self.held.pools(self.today):
+            self.registers[name].see(after.pool(name), self.now_ms)
+
+
+def _with_leg(facts: Facts, join: Join, now_ms: int) -> Facts:
+    """The facts with this leg: a host has been there (T4.4), it streams (T1.3)."""
+    if join.service is Service.MEETING and join.role is Role.HOST:
+        facts = replace(facts, hosted=True)
+    if "streaming" in join.features and facts.streams_since is None:
+        facts = replace(facts, streams_since=now_ms)
+    return facts
+
+
+def _goes_on(before: World, after: World, connection: str) -> Place | None:
+    """The meeting that a leg has left for another one of the same owner (T4.4)."""
+    was, becomes = before.legs.get(connection), after.legs.get(connection)
+    if was is None or becomes is None or was.owner is None or place_of(was.join) == place_of(becomes.join):
         return None
+    return place_of(was.join) if was.owner == becomes.owner else None
+
+
+def _first(reasons: Iterable[str]) -> str | None:
+    return min(reasons, key=lambda reason: Reason(reason).rank, default=None)
+
+
+def _replayed(leg: Leg) -> Verdict:
+    return Verdict("replayed", leg.licensed_by, leg.counted_in, leg.overage, leg.would_deny)

@@ -57,24 +57,28 @@ class Held:
     def pools(self, today: int) -> dict[str, Pool]:
         """Pools of the whole customer that are bought, by name (T4.1, T8.1, T10.3, T15.3, T17.1)."""
         bought = {
-            "ports": [(sub, sub["committed"]) for sub in self.active(today, PORTS)],
-            "teams_ports": [(sub, sub["committed"]) for sub in self.active(today, TEAMS_PORTS, OFFER)],
-            "china": [(sub, sub["committed"]) for sub in self.active(today, "access.china")],
+            "ports": [_bought(sub) for sub in self.active(today, PORTS)],
+            "teams_ports": [_bought(sub) for sub in self.active(today, TEAMS_PORTS, OFFER)],
+            "china": [_bought(sub) for sub in self.active(today, "access.china")],
             "pstn": self._pstn(today, Service.MEETING),
             "event_pstn": self._pstn(today, Service.EVENT),
         }
         return {
             name: Pool(
-                sum(quantity for _, quantity in parts),
-                total(ceiling_of(sub, quantity) for sub, quantity in parts),
-                tuple([sub["id"] for sub, _ in parts]),
+                sum(pool.committed for pool in parts),
+                total(pool.ceiling for pool in parts),
+                tuple([sub for pool in parts for sub in pool.subs]),
             )
             for name, parts in bought.items()
             if parts
         }
 
-    def _pstn(self, today: int, service: Service) -> list[tuple[Sub, int]]:
-        return [(sub, sub["pstn_limit"]) for sub in self.orders(today, service) if "pstn_limit" in sub]
+    def _pstn(self, today: int, service: Service) -> list[Pool]:
+        stated = [sub for sub in self.orders(today, service) if "pstn_limit" in sub]
+        return [
+            Pool(sub["pstn_limit"], sub["pstn_limit"] if sub["pstn_enforcement"] == "hard" else None, (sub["id"],))
+            for sub in stated
+        ]
 
     def hosts_limit(self, today: int, service: Service) -> int | None:
         """Hosts that may have a live meeting at one time (T2.7); none where a plan of hosts states none."""
@@ -117,12 +121,9 @@ def total(values: Iterable[int | None]) -> int | None:
     return None if None in found else sum(value or 0 for value in found)
 
 
-def ceiling_of(sub: Sub, quantity: int) -> int | None:
-    """What is refused above, by the enforcement of a pool."""
-    enforcement = sub.get("pstn_enforcement", "metered") if "pstn_limit" in sub and quantity == sub["pstn_limit"] else ""
-    if sub["plan"] in {PORTS, TEAMS_PORTS, OFFER, "access.china"} and quantity == sub["committed"] and not enforcement:
-        enforcement = sub["enforcement"]
-    return quantity if enforcement == "hard" else sub.get("ceiling")
+def _bought(sub: Sub) -> Pool:
+    hard = sub["enforcement"] == "hard"
+    return Pool(sub["committed"], sub["committed"] if hard else sub.get("ceiling"), (sub["id"],))
 
 
 def counts_in(pool: str, join: Join) -> bool:

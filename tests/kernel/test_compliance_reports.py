@@ -252,7 +252,7 @@ async def test_T10_3_above_the_quantity_of_a_special_offer(stage: Stage) -> None
     assert [first, ("T10.3", "2026-06-11T07:00:00.000Z"), ("T10.3", "2026-06-12T07:00:00.000Z")] == [
         found[0], *[(finding.rule, finding.since) for finding in found[1:]]
     ]  # fmt: skip
-    assert "1 connections above the quantity at one time on 2026-06-12: contact the customer." == found[2].detail
+    assert "1 connection above the quantity at one time on 2026-06-12: contact the customer." == found[2].detail
     await stage.holds(special_offer(2, id="offer", enforcement="hard"))
     assert [] == await stage.findings()
 

@@ -1,7 +1,7 @@
 """Verification finds what is wrong, and repairs it only when nobody is writing."""
 
 import pytest
-from support import admit, customer, install, join, named_hosts, ports
+from support import admit, customer, events, install, join, named_hosts, ports
 
 from gateway.app import Core
 from gateway.kernel.keys import keys_of
@@ -34,7 +34,7 @@ async def test_counters_that_are_right_show_no_difference(core: Core, legs_max: 
         ("ports", 7, "3"),
         ("hosts:meeting", 1, "2"),
         ("meeting:meeting:m1", 1, "2"),
-        ("!legs", 4, "3"),
+        ("hosting:meeting:m1", 1, "2"),
         ("meeting:meeting:ghost", 1, "0"),
     ],
 )
@@ -72,3 +72,60 @@ async def test_a_lease_without_its_leg_is_found(core: Core) -> None:
 
     assert [Difference("lease of ghost", "present", "")] == list((await verify(core.kernel, "acme")).differences)
     await core.store.command("ZREM", key, "ghost")
+
+
+async def three_events(core: Core) -> tuple[bytes, bytes]:
+    """A connected, a provisional and a past event of two subscriptions. The keys of the groups and of what is remembered."""
+    per_event = {**events(), "plan": "events.per_event", "id": "small", "quantity": 9}
+    del per_event["departments"]
+    await install(core.entitlements, customer(per_event, ports(9)))
+    for leg, event, node in (("a", "e1", None), ("b", "e2", "media-1"), ("c", "e3", None)):
+        await admit(core, join(leg, meeting=event, service="event", node=node))
+    await core.admission.release("acme", "c")
+    await admit(core, join("d", meeting="m1", person="pat@acme.example", endpoint="pstn"))
+    groups, past = keys_of("acme", ("groups", "past"))
+    return groups, past
+
+
+@pytest.mark.parametrize("legs_max", [5000, 2], ids=["in one script", "in pages"])
+async def test_what_is_remembered_rightly_shows_no_difference(core: Core, legs_max: int) -> None:
+    """Final and pending marks, ages that run and that are over, a telephone that is alone."""
+    await three_events(core)
+
+    assert () == (await verify(core.kernel, "acme", legs_max=legs_max)).differences
+
+
+@pytest.mark.parametrize("legs_max", [5000, 2], ids=["in one script", "in pages"])
+@pytest.mark.parametrize(
+    ("key", "field", "wrong", "found"),
+    [
+        ("past", "+events small", "4", {"+events small"}),
+        ("past", "+events gone", "1", {"+events gone"}),
+        ("past", "+~", "1", {"+~"}),
+        ("past", "=events small\x1fe9", "5 5", {"+events small"}),
+        ("past", "=events small\x1fe3", "5 0", {"=events small\x1fe3"}),
+        ("past", "@attendees:event:e3", "5 5 0 1 5 1 small", {"@attendees:event:e3"}),
+        ("past", "@attendees:event:e9", "5 5 0 1 5 1 small", {"@attendees:event:e9"}),
+        ("past", "=events small\x1fe2", None, {"=events small\x1fe2", "+events small"}),
+        ("past", "@attendees:event:e2", None, {"@attendees:event:e2"}),
+        ("groups", "*attendees:event:e1", None, {"@attendees:event:e1"}),
+        ("groups", "*attendees:event:e3", "@attendees:event:e3", {"*attendees:event:e3"}),
+        ("groups", "^person:meeting:m9\x1fpat@acme.example", "739777", {"^person:meeting:m9\x1fpat@acme.example"}),
+        ("groups", "?meeting:meeting:m9", "5", {"?meeting:meeting:m9"}),
+        ("groups", "&hosting:meeting:m9", "meeting:meeting:m9", {"&hosting:meeting:m9"}),
+        ("groups", "%meeting:meeting:m9", "1", {"%meeting:meeting:m9"}),
+    ],
+)
+async def test_what_is_remembered_wrongly_is_found(
+    core: Core, key: str, field: str, wrong: str | None, found: set[str], legs_max: int
+) -> None:
+    """A size that is not the number of marks, what runs or is pending without a live group that ends it, words about groups that are gone."""
+    groups, past = await three_events(core)
+    name = past if key == "past" else groups
+    before = await core.store.command("HGET", name, field)
+    await core.store.command(*(("HDEL", name, field) if wrong is None else ("HSET", name, field, wrong)))
+
+    differences = (await verify(core.kernel, "acme", legs_max=legs_max)).differences
+
+    assert found == {difference.field for difference in differences}
+    await core.store.command(*(("HDEL", name, field) if before is None else ("HSET", name, field, before)))

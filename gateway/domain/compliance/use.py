@@ -80,7 +80,7 @@ def _excess(customer: Customer, today: dt.date, observed: Observed) -> Iterator[
         for ordinal, (overage, at_ms) in observed.excess.items():
             if overage > 0 and offer.active(ordinal):
                 day = dt.date.fromordinal(ordinal)
-                detail = f"{overage} connections above the quantity at one time on {day}: contact the customer."
+                detail = f"{overage} connection{'s' if overage != 1 else ''} above the quantity at one time on {day}: contact the customer."
                 yield Finding("T10.3", instant(at_ms), offer.id, detail)
 
 
