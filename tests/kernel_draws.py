@@ -34,7 +34,7 @@ HOSTS = [
     "eve@globex.example",
     None,
 ]
-PERSONS = [None, None, "pat@acme.example", "Pat+phone@acme.example", "sam@globex.example"]
+PERSONS = [None, "pat@acme.example", "Pat+phone@acme.example", "pat@acme.example", "sam@globex.example"]
 ROOMS = [None] * 12 + ["boardroom", "Boardroom", "boardroom", "huddle", "lobby"]
 SERVICES = [Service.MEETING, Service.EVENT, Service.MEETING, Service.EVENT, Service.TEAMS]
 ENDPOINTS = {
@@ -42,6 +42,9 @@ ENDPOINTS = {
     Service.EVENT: [Endpoint.WEB, Endpoint.SIP, Endpoint.PSTN],
     Service.TEAMS: [Endpoint.SIP, Endpoint.H323, Endpoint.SIP, Endpoint.WEB],
 }
+STREAMING: list[dict[str, int] | None] = [
+    {"max_minutes": 60}, {"max_minutes": 30}, {"max_minutes": 60, "max_endpoints": 2}, {"max_endpoints": 1}, {}, None, None,
+]  # fmt: skip
 CALLING = ["toll", "toll_free", "international", "toll", "call_me", "premium"]
 FEATURES: list[tuple[str, ...]] = [()] * 7 + [("streaming",), ("streaming",), ("one_touch",)]
 FIRST, LAST = [-9] * 6 + [0, 1], [9999] * 5 + [0, 1, 2]
@@ -167,12 +170,11 @@ def bounds(draw: st.DrawFn) -> dict[str, st.SearchStrategy[Any]]:
     """What orders of one service state of telephones and streaming; they agree on the enforcement (T15.3)."""
     enforcement = draw(st.sampled_from(["metered", "hard"]))
     limit = st.sampled_from([None, None, 0, 1, 2])
-    streaming = st.fixed_dictionaries(
-        {}, optional={"max_minutes": st.sampled_from([30, 60]), "max_endpoints": st.integers(1, 3)}
-    )
     return {
         "pstn": limit.map(lambda most: None if most is None else {"pstn_limit": most, "pstn_enforcement": enforcement}),
-        "stream": st.one_of(streaming.map(lambda stated: {"features": ["streaming"], "streaming": stated}), st.none()),
+        "stream": st.sampled_from(STREAMING).map(
+            lambda stated: stated if stated is None else {"features": ["streaming"], "streaming": stated}
+        ),
     }
 
 
@@ -189,8 +191,8 @@ def meetings(draw: st.DrawFn) -> list[dict[str, Any]]:
     return _flattened([
         *draw(numbered("ports", "meetings.concurrent_connections", [1, 1, 2, 0], max_endpoints=size, **stated,
             quantity=quantities(draw))),
-        *draw(numbered("named", "meetings.named_host", [1, 2, 0], hosts=named, quantity=st.just(2), **hosts, **stated)),
-        *draw(numbered("corp", "meetings.corporate_access", [0, 0, 1], **hosts, **stated,
+        *draw(numbered("named", "meetings.named_host", [1, 0, 2, 0], hosts=named, quantity=st.just(2), **hosts, **stated)),
+        *draw(numbered("corp", "meetings.corporate_access", [0, 1], **hosts, **stated,
             one_meeting_per_host=st.booleans())),
     ])  # fmt: skip
 
