@@ -178,7 +178,7 @@ class Pair:
         }  # fmt: skip
         _same(expected, ages)
         panels = {
-            group_name("panel", Service.EVENT, event): peak for event, peak in remembered.panel_peaks.items() if peak
+            group_name("panel", Service.EVENT, event): peak for event, (_, peak) in remembered.panel_peaks.items()
         }
         _same(panels, {age.group: age.peak for age in past.ages if age.group.startswith("panel:")})
 

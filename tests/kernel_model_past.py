@@ -7,7 +7,7 @@ from datetime import date
 from kernel_model_held import EVERYONE, OWN_DOMAIN, PER_EVENT, PORTS, Sub, attends, normal
 from kernel_model_world import Place, World, place_of
 
-from gateway.domain.join import Endpoint, Join, Service
+from gateway.domain.join import Endpoint, Join, Role, Service
 
 
 @dataclass
@@ -33,7 +33,8 @@ class Past:
 
     used: dict[str, dict[str, bool]] = field(default_factory=dict)
     events: dict[str, EventHeld] = field(default_factory=dict)
-    panel_peaks: dict[str, int] = field(default_factory=dict)
+    panel_peaks: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """With the licence."""
     noted: set[tuple[str, ...]] = field(default_factory=set)
     spells: dict[tuple[Place, int], int] = field(default_factory=dict)
     alone_since: dict[Place, int] = field(default_factory=dict)
@@ -45,18 +46,28 @@ class Past:
         """Events used in a subscription: connected once, or live (T11.1)."""
         return {event for event, final in self.used.get(sub, {}).items() if final or world.attendees(event)}
 
+    def held(self, event: str, licence: Sub, world: World) -> EventHeld | None:
+        """What is remembered of an event; opened again under another licence it begins anew (T11.1)."""
+        held = self.events.get(event)
+        goes_on = held is not None and (held.licensed_by == licence["id"] or bool(world.attendees(event)))
+        return held if goes_on else None
+
     def take(self, join: Join, licence: Sub, before: World, after: World, *, now_ms: int, connected: bool) -> None:
         """A counted leg has come."""
         if join.service is not Service.EVENT:
             return
         event = join.meeting
-        self.panel_peaks[event] = max(self.panel_peaks.get(event, 0), after.panel(event))
+        if join.role is not Role.ATTENDEE:
+            of, peak = self.panel_peaks.get(event, ("", 0))
+            goes_on = of == licence["id"] or before.panel(event)
+            self.panel_peaks[event] = (licence["id"], max(peak if goes_on else 0, after.panel(event)))
         if not attends(join):
             return
         if licence["plan"] == PER_EVENT:
             used = self.used.setdefault(licence["id"], {})
             used[event] = used.get(event, False) or connected
-        held = self.events.setdefault(event, EventHeld(now_ms, ""))
+        held = self.held(event, licence, before) or EventHeld(now_ms, "")
+        self.events[event] = held
         held.licensed_by = licence["id"]
         if not before.attendees(event):
             held.openings.append([now_ms])

@@ -202,7 +202,7 @@ def _event(case: Case) -> Iterator[str]:
     concurrent = [sum(sub["departments"].values()) for sub in case.held.active(case.today, UNLIMITED)]
     if plan == UNLIMITED and case.grows_past(total(concurrent), lambda world: len(world.concurrent)):
         yield "events_concurrent_full"
-    held = case.past.events.get(event)
+    held = case.past.held(event, licence, case.before)
     live_ms = held.live_ms(case.now_ms) if held else 0
     if licence.get("duration_enforcement") == "hard" and live_ms >= HOURS[plan] * HOUR_MS and not case.goes_on():
         yield "event_over_time"

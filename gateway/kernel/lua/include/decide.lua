@@ -77,7 +77,11 @@ while true do
         set_before[k] = set_size[k]
         if freed then set_size[k] = set_size[k] - (freed[set] or 0) end
       elseif ARGV[i] == 'age' then
-        kept[k] = redis.call('HGET', past_key, '@' .. string.match(ARGV[i + 1], '^(.-)\31'))
+        local name, text = string.match(ARGV[i + 1], '^(.-)\31(.*)$')
+        local found = redis.call('HGET', past_key, '@' .. name)
+        -- Opened again under another licence it is another one, and begins anew.
+        if found and string.sub(found, -#text - 1) ~= ' ' .. text and string.find(found, '^%d+ 0 ') then found = false end
+        kept[k] = found
       end
     end
   end
