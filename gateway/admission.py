@@ -94,7 +94,7 @@ class Admission:
         async def evaluate(claims: Claims) -> DecisionOutcome:
             return await self._kernel.preview(join, claims)
 
-        return await self._timed("preview", lambda: self._decide(join, evaluate), self._budget_s)
+        return await self._timed("preview", lambda: self._decide(join, evaluate, takes=False), self._budget_s)
 
     async def move(self, join: Join, origin: str, *, wait_s: float) -> Decision:
         """Takes a leg from the meeting `origin` to the meeting or role of `join`, in one step; denied, it stays where it is.
@@ -162,7 +162,9 @@ class Admission:
         self._emit(LegReleased(customer, connection, found, cause, time.perf_counter() - began))
         return outcome
 
-    async def _decide(self, join: Join, evaluate: Evaluate, *, coming_from: str | None = None) -> Decision:
+    async def _decide(
+        self, join: Join, evaluate: Evaluate, *, coming_from: str | None = None, takes: bool = True
+    ) -> Decision:
         policy = await self._entitlements.policy(join.customer)
         group = bind_group(join)
         facts = self._heard.get(join.customer, group)
@@ -185,7 +187,8 @@ class Admission:
                 case outcomes.Moved():
                     raise _MovedMeanwhile
                 case _:
-                    self._hear(join, group, facts, outcome)
+                    if takes:
+                        self._hear(join, group, facts, outcome)
                     return decision_of(join, policy, claims, outcome)
         raise Unstable("entitlements changed at every attempt")
 
@@ -193,8 +196,8 @@ class Admission:
         """After an admission the meeting is live with the facts that were bound; all but the instant at which it began to stream are known."""
         if isinstance(outcome, outcomes.Admitted) and outcome.alternative.facts is not heard:
             facts = outcome.alternative.facts
-            takes = join.service is not Service.EVENT or group in outcome.counts
-            if takes and not facts.streams_now:
+            live = join.service is not Service.EVENT or group in outcome.counts  # moderators alone make no event live
+            if live and not facts.streams_now:
                 self._heard.put(join.customer, group, facts)
 
     async def _timed(self, operation: str, attempt: Callable[[], Awaitable[Decision]], budget_s: float) -> Decision:
