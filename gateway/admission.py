@@ -124,15 +124,16 @@ class Admission:
         leg = await self._kernel.leg(join.customer, join.connection)
         held = leg.fingerprint if leg else ""
         owner: str | None = None
+        stays = False
         if leg is not None and held != join.fingerprint:
             info = info_of(leg.info)
             if info.meeting != origin:
                 raise ConnectionConflict
-            owner = info.host
+            owner, stays = info.host, (info.service, info.meeting) == (join.service, join.meeting)
 
         async def evaluate(claims: Claims) -> DecisionOutcome:
             # A host that goes on to another of its meetings has not left its guests alone (T4.4).
-            goes_on = join.meeting != origin and owner is not None and claims.alternatives[0].facts.host == owner
+            goes_on = not stays and owner is not None and claims.alternatives[0].facts.host == owner
             return await self._kernel.move(
                 join, claims, deadline_ms=deadline_ms, held=held, quiet=goes_on, infos=infos_of(join, claims)
             )

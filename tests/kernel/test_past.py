@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from plans import corporate, dolby_rooms, per_event
-from support import Clock, admit, customer, events, install, join, named_hosts, ports, term, told
+from support import Clock, admit, customer, events, install, join, named_hosts, ports, teams_ports, term, told
 
 from gateway.app import Core
 from gateway.domain.changes import removed
@@ -354,6 +354,15 @@ async def test_T4_4_moves_between_meetings_of_one_owner_leave_no_spell(stage: St
     await stage.at(NOON_MS + 9)
     await stage.move("p", "m1", "m2", host=ALICE, role="participant")
     assert [("m1", 8, 9)] == await stage.spells()
+
+
+async def test_T4_4_a_host_that_goes_on_to_a_teams_meeting_of_the_same_name_leaves_no_spell(stage: Stage) -> None:
+    """The same id in another service is another meeting."""
+    await stage.holds(ports(9), teams_ports(9))
+    await stage.admit("h", "m1", host=ALICE, endpoint="sip")
+    await stage.admit("p", "m1", host=ALICE, role="participant")
+    await stage.move("h", "m1", "m1", service="teams", host=ALICE, endpoint="sip")
+    assert [] == await stage.spells()
 
 
 async def test_T4_4_no_more_than_1000_spells_are_remembered(stage: Stage) -> None:

@@ -284,3 +284,15 @@ async def test_T12_2_an_event_that_fell_back_has_the_bounds_of_what_licenses_it(
         held.event: (held.licensed_by, held.duration_overage_minutes) for held in await stage.core.events.events("acme")
     }
     assert {"e1": ("unlimited", 0), "e2": ("pack", 60)} == found
+
+
+async def test_T1_5_a_live_event_keeps_its_licence_where_another_of_its_department_ends_first(stage: Stage) -> None:
+    """The licence of an event is fixed while it is live; the next event is drawn from the one that ends first."""
+    late = events(departments={"finance": 1}, id="late", **term("2026-01-01", "2027-12-31"))
+    await stage.hold(late)
+    await stage.ask("a", "e1", **FINANCE)
+    await stage.hold(late, events(departments={"finance": 1}, id="early", **term("2026-01-01", "2026-12-31")))
+
+    assert "late" == (await stage.ask("b", "e1", **FINANCE)).licensed_by
+    assert "early" == (await stage.ask("c", "e2", **FINANCE)).licensed_by
+    assert "events_concurrent_full" == await stage.told("d", "e3", **FINANCE)

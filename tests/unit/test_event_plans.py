@@ -37,11 +37,10 @@ def event(department: str | None = None) -> Join:
 
 
 def licence_of(terms: EventsUnlimitedTerms, department: str | None = "finance") -> Licence:
-    """The one licence that T12 gives to a department."""
+    """The licence that T12 prefers for a department."""
     answer = terms.license(event(department))
     assert not isinstance(answer, Reason)
-    (licence,) = answer
-    return licence
+    return answer[0]
 
 
 def licences_of(*subscriptions: EventsPerEvent) -> list[Licence]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from gateway.domain.customer import CustomerBase, Identifier, Positive
 from gateway.domain.join import Join
-from gateway.domain.licensing import Licence, PlanTerms, ending_first
+from gateway.domain.licensing import Licence, PlanTerms
 from gateway.domain.limits import Limit
 from gateway.domain.plans.event_terms import HOUR_MS, EventOrder, event_licence
 from gateway.domain.reasons import Reason
@@ -47,12 +47,14 @@ class EventsUnlimitedTerms(PlanTerms):
         for held in subscriptions:
             for department in held.departments:
                 holders.setdefault(department, []).append(held)
-        self._licences = {department: licences[ending_first(held).id] for department, held in holders.items()}
+        self._licences = {
+            department: tuple([licences[each.id] for each in sorted(held, key=lambda each: (each.term.last, each.id))])
+            for department, held in holders.items()
+        }
 
     def license(self, join: Join) -> Sequence[Licence] | Reason:
-        """T12.1: the department holds a licence."""
-        licence = self._licences.get(join.department) if join.department else None
-        return (licence,) if licence else Reason.DEPARTMENT_NOT_LICENSED
+        """T12.1: the department holds a licence; of several, the one that ends first before the others (T1.5)."""
+        return self._licences.get(join.department or "", Reason.DEPARTMENT_NOT_LICENSED)
 
 
 def _licence(held: EventsUnlimited) -> Licence:
