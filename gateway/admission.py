@@ -26,8 +26,8 @@ from gateway.kernel.outcomes import DecisionOutcome
 from gateway.legs import info_of, infos_of
 
 
-COMPILATIONS_MAX = 5
-"""One, and again for a new version, a new day and new facts of the meeting; more is a customer that changes without pause."""
+COMPILATIONS_MAX = 6
+"""One, and again for a wrong guess of the facts, a new version, a new day and new facts; more is a customer that changes without pause."""
 
 RETRY_PAUSE_S = 0.05
 """Long enough for the store connection to be made again after a cut."""
