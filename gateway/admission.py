@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.decisions import decision_of, lease_left, lease_of
 from gateway.domain.claims import Claims, Facts
-from gateway.domain.join import Decision, Join, Service
+from gateway.domain.join import Decision, Join
 from gateway.domain.policy import bind_group
 from gateway.domain.reasons import Reason
 from gateway.entitlements import Entitlements
@@ -94,7 +94,7 @@ class Admission:
         async def evaluate(claims: Claims) -> DecisionOutcome:
             return await self._kernel.preview(join, claims)
 
-        return await self._timed("preview", lambda: self._decide(join, evaluate, takes=False), self._budget_s)
+        return await self._timed("preview", lambda: self._decide(join, evaluate), self._budget_s)
 
     async def move(self, join: Join, origin: str, *, wait_s: float) -> Decision:
         """Takes a leg from the meeting `origin` to the meeting or role of `join`, in one step; denied, it stays where it is.
@@ -163,9 +163,7 @@ class Admission:
         self._emit(LegReleased(customer, connection, found, cause, time.perf_counter() - began))
         return outcome
 
-    async def _decide(
-        self, join: Join, evaluate: Evaluate, *, coming_from: str | None = None, takes: bool = True
-    ) -> Decision:
+    async def _decide(self, join: Join, evaluate: Evaluate, *, coming_from: str | None = None) -> Decision:
         policy = await self._entitlements.policy(join.customer)
         group = bind_group(join)
         facts = self._heard.get(join.customer, group)
@@ -188,18 +186,8 @@ class Admission:
                 case outcomes.Moved():
                     raise _MovedMeanwhile
                 case _:
-                    if takes:
-                        self._hear(join, group, facts, outcome)
                     return decision_of(join, policy, claims, outcome)
         raise Unstable("entitlements changed at every attempt")
-
-    def _hear(self, join: Join, group: str, heard: Facts | None, outcome: DecisionOutcome) -> None:
-        """After an admission the meeting is live with the facts that were bound; all but the instant at which it began to stream are known."""
-        if isinstance(outcome, outcomes.Admitted) and outcome.alternative.facts is not heard:
-            facts = outcome.alternative.facts
-            live = join.service is not Service.EVENT or group in outcome.counts  # moderators alone make no event live
-            if live and not facts.streams_now:
-                self._heard.put(join.customer, group, facts)
 
     async def _timed(self, operation: str, attempt: Callable[[], Awaitable[Decision]], budget_s: float) -> Decision:
         began = time.perf_counter()

@@ -1,7 +1,7 @@
 """Facts of live meetings as this gateway last heard of them: a guess that saves a round trip, never a truth.
 
-Claims are compiled for facts, and the kernel refuses claims for others. Most legs join a meeting that is live already, so a gateway that
-remembers what it was told compiles them right at once.
+Claims are compiled for facts, and the kernel refuses claims for others and says which hold. Most legs name the facts that hold, and need no
+memory; a gateway remembers those that it was told of because a leg left them out, so that the next such leg is compiled right at once.
 """
 
 from collections import OrderedDict

@@ -25,7 +25,7 @@ from gateway.domain.join import Service
 from gateway.domain.reasons import Reason
 
 
-class Count(msgspec.Struct, frozen=True):
+class Count(msgspec.Struct, frozen=True, gc=False):
     """A counter that the leg may take. `ceiling` refuses beyond it; `committed` only marks overage. None: no such bound."""
 
     group: str
@@ -42,7 +42,7 @@ class Count(msgspec.Struct, frozen=True):
         return level_of(self.group)
 
 
-class Attend(msgspec.Struct, frozen=True):
+class Attend(msgspec.Struct, frozen=True, gc=False):
     """A group that should not be empty as long as `attends` is live (T4.4). Counted, and never refused.
 
     Where it is empty all the same, that is remembered with its first and last instant.
@@ -54,14 +54,14 @@ class Attend(msgspec.Struct, frozen=True):
     """Whether it is remembered where it is empty."""
 
 
-class Require(msgspec.Struct, frozen=True):
+class Require(msgspec.Struct, frozen=True, gc=False):
     """Somebody has attended the group since it is live, else the join is denied for the reason (T4.4)."""
 
     group: str
     reason: Reason
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A member of a set that is remembered. `ceiling` is the size past which it is refused; None: only remembered."""
 
     set: str
@@ -72,7 +72,7 @@ class Mark(msgspec.Struct, frozen=True):
     ceiling: int | None = None
 
 
-class Age(msgspec.Struct, frozen=True):
+class Age(msgspec.Struct, frozen=True, gc=False):
     """How long a group has been live; remembered after it has emptied, with its greatest count. `limit_ms` None: only remembered."""
 
     group: str
@@ -80,7 +80,7 @@ class Age(msgspec.Struct, frozen=True):
     limit_ms: int | None = None
 
 
-class Before(msgspec.Struct, frozen=True):
+class Before(msgspec.Struct, frozen=True, gc=False):
     """The join is denied from an instant on; a leg that is in the group already is not."""
 
     instant_ms: int
@@ -88,7 +88,7 @@ class Before(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Deny(msgspec.Struct, frozen=True):
+class Deny(msgspec.Struct, frozen=True, gc=False):
     """The join is denied for the reason."""
 
     reason: Reason
@@ -97,7 +97,7 @@ class Deny(msgspec.Struct, frozen=True):
 Check = Count | Attend | Require | Mark | Age | Before | Deny
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """What is fixed while a meeting is live.
 
     By the leg that makes it live: its owner, its department and, of an event, its licence. By the first leg that says so: since when it streams
