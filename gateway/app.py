@@ -246,8 +246,12 @@ async def _keep_house(core: Core) -> None:
     housekeeping = Housekeeping(core.kernel, core.entitlements)
     while True:
         await asyncio.sleep(HOUSEKEEPING_S)
-        with contextlib.suppress(StoreError):  # the core has told of it; the next time is early enough
+        try:
             _log.info("housekeeping.done", forgotten=await housekeeping.run())
+        except StoreError:
+            continue  # the core has told of it; the next time is early enough
+        except Exception:  # noqa: BLE001 - logged with its trace; a fault in one customer must not end it for all and for ever
+            _log.exception("housekeeping.failed")
 
 
 async def _refresh_tokens(tokens: Tokens) -> None:
