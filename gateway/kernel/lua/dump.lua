@@ -21,9 +21,9 @@ local legs_max = tonumber(ARGV[1])
 local groups = redis.call('HGETALL', KEYS[2])
 if legs_max == 0 then return {'DUMP', mark, groups, {}, {}, {}, {}} end
 local size = redis.call('HLEN', KEYS[3])
-if size > legs_max then return {'TOO_MANY', mark, size} end
+if size > legs_max or redis.call('HLEN', KEYS[6]) > 20 * legs_max then return {'TOO_MANY', mark, size} end
 return {
   'DUMP', mark, groups, redis.call('HGETALL', KEYS[3]),
   redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES'), redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES'),
-  redis.call('HLEN', KEYS[6]) <= 20 * legs_max and redis.call('HGETALL', KEYS[6]) or {},
+  redis.call('HGETALL', KEYS[6]),
 }
