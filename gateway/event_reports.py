@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 from gateway.domain.claims import level_of, member_of
+from gateway.domain.days import MINUTE_MS
 from gateway.domain.plans.event_terms import EventOrder
 from gateway.entitlements import Entitlements
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import Age
 from gateway.kernel.past import read_past
-
-
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from gateway.domain.changes import forgotten
 from gateway.domain.checks import ABROAD, EVENTS_USED, FOREIGN_OWNERS, HOSTS_SEEN
 from gateway.domain.cycles import cycle_of
-from gateway.domain.days import day_at
+from gateway.domain.days import DAY_MS, day_at
 from gateway.domain.record import Record
 from gateway.entitlements import Entitlements
 from gateway.kernel.kernel import Kernel
@@ -18,7 +18,6 @@ MONTHS_KEPT = 3
 TERM_KEPT_DAYS = 400
 """Events that were held under a subscription, after its term."""
 SPELL_KEPT_DAYS = 100
-DAY_MS = 86_400_000
 
 
 class Housekeeping:

@@ -5,9 +5,9 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.api.bodies import given
-from gateway.domain.assists import MINUTE_MS, Booking
+from gateway.domain.assists import Booking
 from gateway.domain.compliance import Finding
-from gateway.domain.days import day, instant
+from gateway.domain.days import MINUTE_MS, day, instant
 from gateway.event_reports import EventHeld
 from gateway.kernel.outcomes import Leg
 from gateway.legs import LegInfo

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.domain.days import day, day_at
+from gateway.domain.days import DAY_MS, MINUTE_MS, day, day_at
 
 
 Kind = Literal["meeting", "event"]
@@ -26,8 +26,6 @@ DAYS_AHEAD_STREAMING = 7
 
 ASSISTS: dict[Kind, str] = {"meeting": "A meeting assist", "event": "An event assist"}
 
-MINUTE_MS = 60_000
-DAY_MS = 24 * 60 * MINUTE_MS
 
 
 class Booking(msgspec.Struct, frozen=True):

@@ -12,9 +12,9 @@ from pydantic import Field, ValidationError
 from gateway.domain.addresses import normal_address
 from gateway.domain.customer import SUBSCRIPTIONS_MAX, CustomerBase, EndsOnNotice, Fault, Order, Subscription, shown
 from gateway.domain.documents import DocumentError, read_document
-from gateway.domain.join import Service
+from gateway.domain.join import KEPT_NUMBER, Service
 from gateway.domain.plans import AnySubscription
-from gateway.domain.plans.calling import KEPT, CallingSubscription, GlobalAudio, PremiumCalling
+from gateway.domain.plans.calling import CallingSubscription, GlobalAudio, PremiumCalling
 from gateway.domain.plans.rooms import RoomSubscription
 from gateway.domain.plans.special_offer import SpecialOffer
 
@@ -110,7 +110,7 @@ def offer_groups(customer: Customer) -> set[str]:
 def blocked_in_clear(customer: Customer) -> bool:
     """Whether a blocked number stands in the entitlements as given; then they are not stored before `with_kept_numbers` (T21.1)."""
     return any(
-        not re.fullmatch(KEPT, number)
+        not re.fullmatch(KEPT_NUMBER, number)
         for held in customer.subscriptions
         if isinstance(held, CallingSubscription)
         for number in held.blocked_numbers
@@ -129,8 +129,8 @@ def with_kept_numbers(customer: Customer, keep: Callable[[str], str]) -> Custome
 
 
 def _kept(number: str, keep: Callable[[str], str]) -> str:
-    kept = number if re.fullmatch(KEPT, number) else keep(number)
-    assert re.fullmatch(KEPT, kept), "keep gives the kept form"
+    kept = number if re.fullmatch(KEPT_NUMBER, number) else keep(number)
+    assert re.fullmatch(KEPT_NUMBER, kept), "keep gives the kept form"
     return kept
 
 

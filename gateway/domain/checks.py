@@ -9,13 +9,12 @@ from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Count
 from gateway.domain.contract import CHINA, POOLS, Contract
 from gateway.domain.customer import Streaming
 from gateway.domain.cycles import cycle_of
+from gateway.domain.days import MINUTE_MS
 from gateway.domain.join import Endpoint, Join, Role, Service
 from gateway.domain.licensing import Licence
 from gateway.domain.limits import Limit
 from gateway.domain.reasons import Reason
 
-
-MINUTE_MS = 60_000
 
 EVENTS_USED, HOSTS_SEEN, FOREIGN_OWNERS, ABROAD = "events", "hosts", "foreign", "abroad"
 """Sets that are remembered, by the first word of their names: events held under a subscription (T11.1), hosts of a subscription's cycle (T3.3);

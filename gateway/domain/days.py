@@ -12,6 +12,11 @@ from zoneinfo import ZoneInfo
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+"""Of time that passes; a civil day may be shorter or longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Day:

@@ -45,6 +45,10 @@ ROLES: dict[Service, tuple[Role, ...]] = {
 }
 
 
+KEPT_NUMBER = r"hash:[0-9a-f]{8}:[0-9a-f]{32}"
+"""The form in which a telephone number is kept (T21.1): the id of the key, and the number hashed with it."""
+
+
 class Telephone(msgspec.Struct, frozen=True, array_like=True):
     """What is kept of a telephone number (T21.1): never the number, but a keyed hash of it and what was derived before hashing."""
 

@@ -5,7 +5,7 @@ A plan's module turns its subscriptions into `PlanTerms`. Limits of the whole cu
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -51,6 +51,6 @@ class PlanTerms(ABC):
         """The licences under which the meeting of this join may run, the preferred first, or the reason why this plan gives none."""
 
 
-def ending_first(subscriptions: Sequence[S]) -> S:
-    """The subscription that is drawn from first (T1.5)."""
-    return min(subscriptions, key=lambda subscription: (subscription.term.last, subscription.id))
+def by_end(subscriptions: Iterable[S]) -> list[S]:
+    """Subscriptions in the order in which they are drawn from: the one that ends first before the others (T1.5)."""
+    return sorted(subscriptions, key=lambda subscription: (subscription.term.last, subscription.id))

@@ -10,13 +10,13 @@ import re
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
-from gateway.domain.join import Telephone
+from gateway.domain.join import KEPT_NUMBER, Telephone
 
 
 PREMIUM_RATE = "premium_rate"
 STANDARD = "standard"
 
-_KEPT = re.compile(r"hash:[0-9a-f]{8}:[0-9a-f]{32}")
+_KEPT = re.compile(KEPT_NUMBER)
 _NO_COUNTRY = phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
 
 

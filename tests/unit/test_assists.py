@@ -5,8 +5,8 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from gateway.domain.assists import DAY_MS, AssistCode, Booking, Kind, refusal, remembered
-from gateway.domain.days import PACIFIC
+from gateway.domain.assists import AssistCode, Booking, Kind, refusal, remembered
+from gateway.domain.days import DAY_MS, PACIFIC
 
 
 def at(text: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gateway.domain.addresses import domain_of, normal_address
 from gateway.domain.catalogue import Customer
 from gateway.domain.compliance.finding import Finding, Observed
-from gateway.domain.days import instant
+from gateway.domain.days import MINUTE_MS, instant
 from gateway.domain.history import History, held_of, recent_changes
 from gateway.domain.plans.named_host import NamedHostPlan
 from gateway.domain.plans.rooms import DolbyRooms, room_licences
@@ -18,7 +18,6 @@ LEGS_MIN = 20
 """T1.2: a day with fewer legs is no finding."""
 CHANGES_APART_DAYS = 30
 """T2.5: two changes of person that are fewer days apart are too many."""
-MINUTE_MS = 60_000
 
 
 def use_findings(customer: Customer, history: History, today: dt.date, observed: Observed) -> Iterator[Finding]:

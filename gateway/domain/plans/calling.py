@@ -13,20 +13,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictInt, WithJsonSchema
 
 from gateway.domain.customer import Identifier, Quantity, Subscription
-from gateway.domain.join import Telephone
+from gateway.domain.join import KEPT_NUMBER, Telephone
 
 
 BLOCKED_MAX = 10_000
 
 E164 = r"\+[1-9][0-9]{6,14}"
-KEPT = r"hash:[0-9a-f]{8}:[0-9a-f]{32}"
-"""The form in which a blocked number is kept: the id of the key, and the number hashed with it."""
-
 CALLING_CODE = r"\+?[1-9][0-9]{0,2}"
 
 
 def _blocked_number(number: str) -> str:
-    if not re.fullmatch(f"{E164}|{KEPT}", number):
+    if not re.fullmatch(f"{E164}|{KEPT_NUMBER}", number):
         raise ValueError("is neither a telephone number as in E.164 (+ and 7 to 15 digits) nor the kept form of one")
     return number
 
@@ -40,7 +37,7 @@ def _calling_code(code: str) -> str:
 BlockedNumber = Annotated[
     str,
     AfterValidator(_blocked_number),
-    WithJsonSchema({"type": "string", "pattern": rf"^({E164}|{KEPT})$(?!\n)"}),
+    WithJsonSchema({"type": "string", "pattern": rf"^({E164}|{KEPT_NUMBER})$(?!\n)"}),
 ]
 """A number to disable, in the clear (`+14155550100`) or as it is kept; faults do not tell it (T21.1)."""
 

@@ -23,7 +23,7 @@ from gateway.domain.customer import (
     TeamsSubscription,
 )
 from gateway.domain.join import Join
-from gateway.domain.licensing import Licence, PlanTerms, ending_first
+from gateway.domain.licensing import Licence, PlanTerms, by_end
 from gateway.domain.limits import Limit
 from gateway.domain.reasons import Reason
 
@@ -95,7 +95,7 @@ class PoolTerms(PlanTerms):
 
 
 def _licence(subscriptions: Sequence[Pool]) -> Licence:
-    named = ending_first(subscriptions).id
+    named = by_end(subscriptions)[0].id
     sizes = [held.endpoints_per_meeting for held in subscriptions if isinstance(held, MeetingsConcurrentConnections)]
     if not sizes:
         return Licence(named)

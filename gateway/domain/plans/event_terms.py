@@ -14,8 +14,6 @@ from gateway.domain.licensing import Licence
 from gateway.domain.limits import Limit
 
 
-HOUR_MS = 3_600_000
-
 PANEL_MAX = 100
 """T11.4."""
 

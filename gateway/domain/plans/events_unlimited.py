@@ -11,10 +11,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from gateway.domain.customer import CustomerBase, Identifier, Positive
+from gateway.domain.days import HOUR_MS
 from gateway.domain.join import Join
-from gateway.domain.licensing import Licence, PlanTerms
+from gateway.domain.licensing import Licence, PlanTerms, by_end
 from gateway.domain.limits import Limit
-from gateway.domain.plans.event_terms import HOUR_MS, EventOrder, event_licence
+from gateway.domain.plans.event_terms import EventOrder, event_licence
 from gateway.domain.reasons import Reason
 
 
@@ -48,7 +49,7 @@ class EventsUnlimitedTerms(PlanTerms):
             for department in held.departments:
                 holders.setdefault(department, []).append(held)
         self._licences = {
-            department: tuple([licences[each.id] for each in sorted(held, key=lambda each: (each.term.last, each.id))])
+            department: tuple([licences[each.id] for each in by_end(held)])
             for department, held in holders.items()
         }
 

@@ -17,7 +17,7 @@ from gateway.domain.addresses import domain_of, is_generic, normal_address
 from gateway.domain.customer import HOSTS_MAX, CustomerBase, Fault, MeetingsOrder, Positive, Subscription
 from gateway.domain.enterprise import Approval, Host
 from gateway.domain.join import Join
-from gateway.domain.licensing import Licence, PlanTerms
+from gateway.domain.licensing import Licence, PlanTerms, by_end
 from gateway.domain.limits import Limit
 from gateway.domain.reasons import Reason
 
@@ -91,8 +91,7 @@ class HostTerms(PlanTerms):
         self._licences: list[tuple[Licence]] = []
         self._by_address: dict[str, int] = {}
         self._by_domain: dict[tuple[str, bool], int] = {}
-        ordered = sorted(subscriptions, key=lambda subscription: (subscription.term.last, subscription.id))
-        for rank, subscription in enumerate(ordered):
+        for rank, subscription in enumerate(by_end(subscriptions)):
             self._licences.append((_licence(subscription),))
             for address in subscription.hosting_addresses():
                 self._by_address.setdefault(address, rank)

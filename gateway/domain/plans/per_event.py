@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from gateway.domain.customer import CustomerBase, Positive
+from gateway.domain.days import HOUR_MS
 from gateway.domain.join import Join
-from gateway.domain.licensing import Licence, PlanTerms
-from gateway.domain.plans.event_terms import HOUR_MS, EventOrder, event_licence
+from gateway.domain.licensing import Licence, PlanTerms, by_end
+from gateway.domain.plans.event_terms import EventOrder, event_licence
 from gateway.domain.reasons import Reason
 
 
@@ -33,8 +34,7 @@ class PerEventTerms(PlanTerms):
     """T11 on one day."""
 
     def __init__(self, subscriptions: Sequence[EventsPerEvent], customer: CustomerBase) -> None:
-        drawn_from = sorted(subscriptions, key=lambda held: (held.term.last, held.id))
-        self._licences = tuple([replace(event_licence(held), events_held=held.quantity) for held in drawn_from])
+        self._licences = tuple([replace(event_licence(held), events_held=held.quantity) for held in by_end(subscriptions)])
 
     def license(self, join: Join) -> Sequence[Licence] | Reason:
         """T11.1: every subscription that may have events left, the one that ends first before the others."""

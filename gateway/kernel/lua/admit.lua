@@ -49,17 +49,8 @@ if now > tonumber(ARGV[4]) then return {'LATE', now} end
 local epoch, info = redis.call('HGET', meta_key, 'epoch'), ARGV[at + 1]
 local would_deny, overage, groups, writes = '', 0, {}, {'!joined', (head[6] or 0) + 1}
 if failed then
-  -- @include denied
-  if version == '0' then return denied end
-  if ARGV[7] ~= '1' then
-    redis.call('HINCRBY', groups_key, '-' .. reason, 1)
-    redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
-      'op', 'deny', 'at', now, 'customer', customer, 'connection', connection, 'reason', reason, 'info', info)
-    return denied
-  end
-  would_deny = reason
+  -- @include refuse
   writes[3], writes[4] = '!shadow', (head[5] or 0) + 1
-  redis.call('HINCRBY', groups_key, '~' .. would_deny, 1)
 else
   -- @include take
   -- Persons are counted only where it can matter: for customers that have had an audio-only leg (`!audio` is there).

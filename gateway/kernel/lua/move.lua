@@ -48,16 +48,7 @@ end
 local epoch, info = redis.call('HGET', meta_key, 'epoch'), ARGV[at + 1]
 local would_deny, overage, groups, writes, deletes = '', 0, {}, {}, {}
 if failed then
-  -- @include denied
-  if version == '0' then return denied end
-  if ARGV[7] ~= '1' then
-    redis.call('HINCRBY', groups_key, '-' .. reason, 1)
-    redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
-      'op', 'deny', 'at', now, 'customer', customer, 'connection', connection, 'reason', reason, 'info', info)
-    return denied
-  end
-  would_deny = reason
-  redis.call('HINCRBY', groups_key, '~' .. would_deny, 1)
+  -- @include refuse
 else
   -- @include take
   for k = 1, size do
