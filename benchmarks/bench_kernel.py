@@ -19,7 +19,7 @@ import uvloop
 
 from benchmarks.common import REFUSED, RedisProcess, Result, Spread, cpu_seconds, heading, redis_process, servers
 from benchmarks.workload import FULL_AT, Case, cases, full_case
-from gateway.app import Core, Telemetry, build_core
+from gateway.core import Core, Telemetry, build_core
 from gateway.domain.changes import replaced
 from gateway.domain.join import Join
 from gateway.kernel import outcomes
@@ -135,12 +135,12 @@ class Bench:
 async def bench_on(redis: RedisProcess) -> AsyncIterator[Bench]:
     """A core that is connected to a Redis."""
     core = build_core(redis.url, budget_s=BUDGET_S, telemetry=Telemetry())
-    if not await core.store.start():
+    if not await core.start():
         raise RuntimeError(core.store.last_error)
     try:
         yield Bench(core, redis)
     finally:
-        await core.store.close()
+        await core.close()
 
 
 async def measure_case(redis: RedisProcess, case: Case, legs: int) -> dict[str, Phase]:

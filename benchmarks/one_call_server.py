@@ -8,6 +8,7 @@ what sending many calls in one write over one connection brings.
 import asyncio
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,11 @@ import uvloop
 from aiohttp import web
 from redis.asyncio import Redis
 
-from gateway.admission import Admission
-from gateway.app import Core, Telemetry, build_apps, install
+from gateway.app import build_apps, install
 from gateway.cli.catalogue import read_catalogue
-from gateway.compliance_reports import ComplianceReports
+from gateway.core import Telemetry, build_core
 from gateway.domain.telephones import Telephones
-from gateway.entitlements import Entitlements
-from gateway.event_reports import EventReports
-from gateway.kernel import scripts
-from gateway.kernel.kernel import Kernel
 from gateway.kernel.scripts import Script
-from gateway.reports import Reports
 from gateway.telemetry import logs
 from gateway.tokens import Tokens
 
@@ -39,17 +34,21 @@ class OneCallStore:
     is_ready = True
     last_error = None
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, scripts: Iterable[Script], observer: object) -> None:
         self._redis: Any = Redis.from_url(url, protocol=2)
+        self._scripts = tuple(scripts)
+        self._run_id = ""
 
-    async def start(self) -> None:
+    async def start(self, wait_s: float = 0.0) -> bool:
         """Loads the scripts."""
-        for script in scripts.load().values():
+        for script in self._scripts:
             await self._redis.script_load(script.source.decode())
+        self._run_id = (await self._redis.info("server"))["run_id"]
+        return True
 
     async def call(self, script: Script, keys: tuple[bytes, ...], args: tuple[Any, ...], timeout_s: float) -> Any:
         """Runs a script."""
-        return await self._redis.evalsha(script.sha.decode(), len(keys), *keys, *args)
+        return await self._redis.evalsha(script.sha.decode(), len(keys), *keys, self._run_id, *args)
 
     async def command(self, *parts: str | bytes | int, timeout_s: float = 5.0) -> Any:
         """Runs a command."""
@@ -65,17 +64,14 @@ class OneCallStore:
 
 async def serve(url: str, catalogue: Path) -> None:
     """Listens until the process is ended."""
-    store: Any = OneCallStore(url)
-    await store.start()
     telemetry = Telemetry()
-    kernel = Kernel(store, scripts.load(), decision_timeout_s=BUDGET_S, emit=telemetry.emit)
-    entitlements = Entitlements(kernel, telemetry.emit)
-    admission = Admission(kernel, entitlements, telemetry.emit, budget_s=BUDGET_S)
-    reports = Reports(kernel, entitlements)
-    core = Core(store, kernel, entitlements, admission, reports, ComplianceReports(kernel, reports), EventReports(kernel, entitlements))
-    await install(entitlements, read_catalogue(catalogue))
+    core = build_core(url, budget_s=BUDGET_S, telemetry=telemetry, connect=OneCallStore)  # type: ignore[arg-type] # what of one is used
+    await core.start()
+    await install(core.entitlements, read_catalogue(catalogue))
     for app, name in zip(
-        build_apps(core, telemetry, Tokens(None), Telephones(None), metrics_customers_max=0), ("admission", "admin"), strict=True
+        build_apps(core, telemetry, Tokens(None), Telephones(None), metrics_customers_max=0),
+        ("admission", "admin"),
+        strict=True,
     ):
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -77,6 +77,7 @@ def _server(
     name: str, module: Sequence[str], redis: RedisProcess, customers: Sequence[Customer]
 ) -> Iterator[HttpServer]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
+    environment["GATEWAY_DRAIN_S"] = "0"
     process = subprocess.Popen(
         [sys.executable, "-m", *module], cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True
     )

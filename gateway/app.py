@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import web
 
-from gateway.admission import Admission
 from gateway.api import (
     addressed,
     assists,
@@ -17,32 +17,26 @@ from gateway.api import (
     employee_counts,
     health,
     http,
+    nodes,
     openapi,
     operators,
     reports,
 )
 from gateway.api.protocol import Runner
 from gateway.api.provisioning import offer_faults, with_numbers_kept
-from gateway.compliance_reports import ComplianceReports
+from gateway.core import Core, Telemetry, build_core
 from gateway.domain.catalogue import CatalogueInvalid, Customer, offer_groups
 from gateway.domain.changes import VersionMismatch, replaced
 from gateway.domain.telephones import Telephones
 from gateway.embedded import EmbeddedRedis
 from gateway.entitlements import Entitlements
-from gateway.event_reports import EventReports
-from gateway.events import Event, StoreConnected, StoreLost
-from gateway.housekeeping import Housekeeping
-from gateway.kernel import scripts
-from gateway.kernel.connection import StoreConnection
-from gateway.kernel.errors import StoreError
-from gateway.kernel.kernel import Kernel
+from gateway.journal import Journal
+from gateway.memory import Memory
 from gateway.number_key import number_key
-from gateway.reports import Reports
 from gateway.settings import Settings
 from gateway.telemetry import metrics
 from gateway.telemetry.customers import CustomerMetrics
 from gateway.telemetry.findings import FindingMetrics
-from gateway.telemetry.logs import Logs
 from gateway.tokens import Tokens
 
 
@@ -51,51 +45,8 @@ KEEPALIVE_S = 75.0
 
 SHUTDOWN_S = 10.0
 TOKENS_REFRESH_S = 1.0
-HOUSEKEEPING_S = 6 * 3600.0
 
 _log = structlog.get_logger("gateway")
-
-
-class Telemetry:
-    """Passes events on to all listeners; the core has one function to call."""
-
-    def __init__(self) -> None:
-        self.metrics = metrics.Metrics()
-        self._listeners = (self.metrics.listen, Logs().listen)
-
-    def emit(self, event: Event) -> None:
-        """Tells everybody."""
-        for listen in self._listeners:
-            listen(event)
-
-    def store_connected(self, version: str) -> None:
-        """The store connection is ready."""
-        self.emit(StoreConnected(version))
-
-    def store_lost(self, error: str) -> None:
-        """The store connection was lost."""
-        self.emit(StoreLost(error))
-
-
-@dataclass(slots=True)
-class Core:
-    """The gateway without its listeners."""
-
-    store: StoreConnection
-    kernel: Kernel
-    entitlements: Entitlements
-    admission: Admission
-    reports: Reports
-    compliance: ComplianceReports
-    events: EventReports
-    draining: bool = False
-
-    def checks(self) -> dict[str, str]:
-        """Readiness by component."""
-        return {
-            "store": "ok" if self.store.is_ready else f"not connected: {self.store.last_error or 'connecting'}",
-            "gateway": "draining" if self.draining else "ok",
-        }
 
 
 @dataclass(slots=True)
@@ -109,25 +60,6 @@ class Gateway:
     embedded: EmbeddedRedis | None = field(default=None)
 
 
-def build_core(url: str, *, budget_s: float, telemetry: Telemetry, clock: str | None = None) -> Core:
-    """The parts of a gateway on the store at `url`. `clock` is for tests that control time."""
-    loaded = scripts.load(clock)
-    store = StoreConnection(url, loaded.values(), telemetry)
-    kernel = Kernel(store, loaded, decision_timeout_s=budget_s, emit=telemetry.emit)
-    entitlements = Entitlements(kernel, telemetry.emit)
-    admission = Admission(kernel, entitlements, telemetry.emit, budget_s=budget_s)
-    reports = Reports(kernel, entitlements)
-    return Core(
-        store,
-        kernel,
-        entitlements,
-        admission,
-        reports,
-        ComplianceReports(kernel, reports),
-        EventReports(kernel, entitlements),
-    )
-
-
 def build_apps(
     core: Core, telemetry: Telemetry, tokens: Tokens, telephones: Telephones, *, metrics_customers_max: int
 ) -> tuple[web.Application, web.Application]:
@@ -139,14 +71,18 @@ def build_apps(
         app[http.TELEPHONES] = telephones
         app[health.CHECKS] = core.checks
         app[decisions.ADMISSION] = core.admission
+        app.on_response_prepare.append(health.moving_on(lambda: core.draining))
+        app[nodes.HEARTBEATS] = core.heartbeats
         app.add_routes(health.routes())
         apps.append(app)
     admission, admin = apps
     admission.add_routes(decisions.routes())
+    admission.add_routes(nodes.routes())
     admin[addressed.ENTITLEMENTS] = core.entitlements
     admin[addressed.REPORTS] = core.reports
     admin[reports.COMPLIANCE] = core.compliance
     admin[reports.EVENTS] = core.events
+    admin.add_routes(nodes.admin_routes())
     for group in (customers, operators, reports, employee_counts, assists, openapi):
         admin.add_routes(group.routes())
     findings = FindingMetrics(core.compliance, core.reports, metrics_customers_max)
@@ -162,6 +98,7 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
     Raises:
         EmbeddedRedisError: the embedded Redis cannot be started.
         OSError: a port is taken.
+        MemoryFailed: what the gateway remembers on disk cannot be opened.
         NumberKeyError: the key of telephone numbers cannot be used.
         NumberKeyMissing: the catalogue blocks numbers, and there is no key.
         CatalogueInvalid: it holds numbers under another key, or an offer that a customer of the store has (T10.1).
@@ -179,9 +116,11 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
             embedded = EmbeddedRedis(settings.data_dir)
             stack.push_async_callback(embedded.stop)
             url = await embedded.start()
-        core = build_core(url, budget_s=settings.decision_budget_ms / 1000, telemetry=telemetry)
-        stack.push_async_callback(core.store.close)
-        if await core.store.start():
+        memory, journal = await _open_memory(settings, stack)
+        budget_s = settings.decision_budget_ms / 1000
+        core = build_core(url, budget_s=budget_s, telemetry=telemetry, lanes=2, memory=memory, journal=journal)
+        stack.push_async_callback(core.close)
+        if await core.start():
             await _check_offers(core, catalogue)
             await install(core.entitlements, catalogue)
         elif catalogue:
@@ -190,16 +129,31 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
                 detail="the store is away; start again to load the catalogue",
                 error=core.store.last_error,
             )
-        admission, admin = build_apps(core, telemetry, tokens, telephones, metrics_customers_max=settings.metrics_customers_max)
-        urls = [
-            await _listen(stack, admission, settings.host, settings.port),
-            await _listen(stack, admin, settings.admin_host, settings.admin_port),
-        ]
-        for name, work in {"tokens": _refresh_tokens(tokens), "housekeeping": _keep_house(core)}.items():
-            stack.callback(asyncio.create_task(work, name=name).cancel)
+        admission, admin = build_apps(
+            core, telemetry, tokens, telephones, metrics_customers_max=settings.metrics_customers_max
+        )
+        for name, work in {"tokens": _refresh_tokens(tokens), **core.background()}.items():
+            stack.push_async_callback(_stop, asyncio.create_task(work, name=name))
+        urls = await _listen_both(stack, settings, admission, admin)
         redis = f"embedded Redis {embedded.server.version}" if embedded and embedded.server else "external Redis"
         yield Gateway(core, urls[0], urls[1], redis, embedded)
         core.draining = True
+
+
+async def _open_memory(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Memory, Journal]:
+    """What this worker remembers on disk."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = settings.data_dir / f"memory-{settings.worker}.db"
+    memory = await Memory.open(path)
+    stack.push_async_callback(memory.close)
+    journal = await Journal.open(path)
+    stack.push_async_callback(journal.close)
+    return memory, journal
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def install(entitlements: Entitlements, catalogue: Sequence[Customer]) -> tuple[int, int]:
@@ -229,29 +183,39 @@ async def _check_offers(core: Core, catalogue: Sequence[Customer]) -> None:
         raise CatalogueInvalid(faults)
 
 
-async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, host: str, port: int) -> str:
+async def _listen_both(
+    stack: contextlib.AsyncExitStack, settings: Settings, admission: web.Application, admin: web.Application
+) -> tuple[str, str]:
+    """Serves both applications until the stack is left; their URLs."""
+    runners: list[Runner] = []
+    stack.push_async_callback(_close, runners)
+    return (
+        await _listen(runners, admission, settings.host, settings.port, settings.listen_fds),
+        await _listen(runners, admin, settings.admin_host, settings.admin_port),
+    )
+
+
+async def _listen(
+    runners: list[Runner], app: web.Application, host: str, port: int, inherited: Sequence[int] = ()
+) -> str:
+    """Serves the application, on inherited sockets where there are some; its URL."""
     runner = Runner(
         app, access_log=None, auto_decompress=False, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S
     )
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, host, port).start()
+    runners.append(runner)
+    for descriptor in inherited:
+        await web.SockSite(runner, socket.socket(fileno=descriptor)).start()
+    if not inherited:
+        await web.TCPSite(runner, host, port).start()
     address = runner.addresses[0]
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"http://{shown}:{address[1]}"
 
 
-async def _keep_house(core: Core) -> None:
-    """Forgets, every now and then, what nothing asks for any more."""
-    housekeeping = Housekeeping(core.kernel, core.entitlements)
-    while True:
-        await asyncio.sleep(HOUSEKEEPING_S)
-        try:
-            _log.info("housekeeping.done", forgotten=await housekeeping.run())
-        except StoreError:
-            continue  # the core has told of it; the next time is early enough
-        except Exception:  # noqa: BLE001 - logged with its trace; a fault in one customer must not end it for all and for ever
-            _log.exception("housekeeping.failed")
+async def _close(runners: Sequence[Runner]) -> None:
+    """Ends all listeners, then the requests under way, within SHUTDOWN_S."""
+    await asyncio.gather(*[runner.cleanup() for runner in runners])
 
 
 async def _refresh_tokens(tokens: Tokens) -> None:

@@ -6,10 +6,11 @@ from gateway.domain.join import Decision, Join, Lease, LimitUse
 from gateway.domain.policy import Policy
 from gateway.domain.reasons import Reason
 from gateway.kernel import outcomes
+from gateway.kernel.arguments import NODE_LEASE_MS
 from gateway.legs import info_of
 
 
-NODE_LEASE_S = 30
+NODE_LEASE_S = NODE_LEASE_MS // 1000
 LONG_LEASE_S = 12 * 3600
 
 Decided = (
@@ -29,6 +30,13 @@ def lease_of(join: Join) -> Lease:
     if join.node:
         return Lease(provisional=True, expires_in_s=NODE_LEASE_S)
     return Lease(provisional=False, expires_in_s=LONG_LEASE_S)
+
+
+def confirmed_lease(join: Join) -> Lease:
+    """Which lease covers a leg from its confirmation on."""
+    if join.node:
+        return Lease(provisional=False, expires_in_s=NODE_LEASE_S)
+    return Lease(provisional=False, expires_in_s=join.lease_s or LONG_LEASE_S)
 
 
 def lease_left(connected_ms: int | None, lease_ms: int, now_ms: int) -> Lease:

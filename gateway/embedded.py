@@ -7,28 +7,23 @@ of appending to the same file.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.kernel.connection import REDIS_MAJOR_MIN
+from gateway.processes import end_with_parent
 
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 SOCKET_PATH_BYTES_MAX = 100
 """The system takes a little more than a hundred bytes for the path of a unix socket."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedRedisError(Exception):
@@ -113,7 +108,7 @@ class EmbeddedRedis:
             stderr=subprocess.DEVNULL,
             pass_fds=(self._lock_file,),
             start_new_session=True,  # an interrupt at the terminal is for the gateway, which stops the child when it is done with it
-            preexec_fn=_end_with_parent(os.getpid()),  # noqa: PLW1509 - one system call, before the gateway has threads of its own
+            preexec_fn=end_with_parent(),  # noqa: PLW1509 - one system call, before the gateway has threads of its own
         )  # fmt: skip
         await self._until_ready(socket)
         return f"unix://{socket}"
@@ -174,17 +169,3 @@ class EmbeddedRedis:
                 if answer == b"+PONG\r\n":
                     return
             await asyncio.sleep(0.02)
-
-
-def _end_with_parent(parent: int) -> Callable[[], None] | None:
-    """What the child does before it becomes Redis: ask the kernel for SIGTERM when its parent ends, however that ends."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(1)
-
-    return ask

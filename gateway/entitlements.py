@@ -2,6 +2,8 @@
 
 The store is the truth. A gateway keeps a copy per customer and never asks whether it is current: the kernel says so with the next decision,
 because claims carry the version that they were compiled from. So a change made through one gateway governs the very next decision of another.
+
+What a gateway was told it also remembers on disk. A store that has an older version than that, or none, has lost it, and gets it back.
 """
 
 import asyncio
@@ -17,6 +19,8 @@ from gateway.events import CustomerChanged, Emit
 from gateway.kernel import outcomes
 from gateway.kernel.errors import OutcomeUnknown
 from gateway.kernel.kernel import Kernel
+from gateway.kernel.keys import bucket_of
+from gateway.memory import Memory
 from gateway.stored_record import decode_record, encode_record
 
 
@@ -34,9 +38,10 @@ ROLL_DAYS_MAX = 200
 class Entitlements:
     """Copies of records, compiled to policies, and the operations that change them."""
 
-    def __init__(self, kernel: Kernel, emit: Emit) -> None:
+    def __init__(self, kernel: Kernel, emit: Emit, memory: Memory | None = None) -> None:
         self._kernel = kernel
         self._emit = emit
+        self._memory = memory
         self._policies: OrderedDict[str, Policy] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Policy]] = {}
 
@@ -58,6 +63,15 @@ class Entitlements:
         # Shielded: one caller that gives up must not take the answer from the others.
         return await asyncio.shield(task)
 
+    async def at_hand(self, customer: str) -> Policy | None:
+        """The policy as this gateway knows it, without asking the store; None: it knows none. Raises MemoryFailed."""
+        found = self._policies.get(customer)
+        if found is None and self._memory is not None and (kept := await self._memory.entitlements(customer)):
+            record = await asyncio.to_thread(decode_record, *kept)
+            found = Policy(record, day_at(self._kernel.store_now_ms()).ordinal)
+            self._policies[customer] = found
+        return found
+
     async def current(self, customer: str, stale: outcomes.Stale) -> Policy:
         """The policy for the version and day that the kernel named."""
         found = self._policies.get(customer)
@@ -65,17 +79,60 @@ class Entitlements:
             return self._keep(customer, Policy(found.record, stale.day))
         return await self.load(customer)
 
+    async def remembered(self, bucket: int) -> dict[str, int]:
+        """Customers of a bucket that this gateway has heard of, and the greatest version of each. Raises MemoryFailed."""
+        versions: dict[str, int] = {}
+        if self._memory is not None:
+            versions = dict.fromkeys(await self._memory.customers_of(bucket), 0)
+            versions.update({customer: version for customer, version, _ in await self._memory.entitlements_of(bucket)})
+        for customer, policy in self._policies.items():
+            if bucket_of(customer) == bucket:
+                versions[customer] = max(policy.record.version, versions.get(customer, 0))
+        return versions
+
+    async def restore(self, customer: str) -> Policy:
+        """Gives the store back what it has lost: the greatest version that this gateway was told. Raises StoreError, MemoryFailed."""
+        policy = await self.at_hand(customer)
+        if policy is None:
+            return await self.load(customer)
+        document = await asyncio.to_thread(encode_record, policy.record)
+        today = day_at(self._kernel.store_now_ms())
+        for _ in range(ATTEMPTS_MAX):
+            meters = commitments(policy.record.customer, today.ordinal)
+            outcome = await self._kernel.install(
+                customer, None, policy.record.version, document, today, meters, change="restore"
+            )
+            match outcome:
+                case outcomes.Installed():
+                    self._emit(CustomerChanged(customer, "restore", policy.record.version, ""))
+                    return self._keep(customer, Policy(policy.record, today.ordinal))
+                case outcomes.VersionConflict():  # somebody else has, or it was changed since
+                    return await self._load(customer)
+                case outcomes.DayOver():
+                    await self._close_days(customer, outcome)
+                case outcomes.Stale():
+                    today = day(outcome.day)
+        raise OutcomeUnknown(f"{customer} is changed by others without pause")
+
+    def see_register(self, customer: str, ordinal: int, group: str, committed: int, count: int, now_ms: int) -> None:
+        """A metered group was that full on a day; remembered, in case the store loses it."""
+        if self._memory is not None:
+            self._memory.see_register(customer, bucket_of(customer), ordinal, group, committed, count, now_ms)
+
     async def roll(self, customer: str, over: outcomes.DayOver) -> Policy:
         """Closes the days that are over, and gives the policy of the day that is open then."""
-        policy = await self.policy(customer)
-        if policy.record.version != over.version:
-            policy = await self.load(customer)
+        await self._close_days(customer, over)
+        return await self.load(customer)
+
+    async def _close_days(self, customer: str, over: outcomes.DayOver) -> None:
+        policy = self._policies.get(customer)
+        if policy is None or policy.record.version != over.version:
+            policy = _compiled(await self._kernel.entitlements(customer))
         days = days_between(over.day + 1, day_at(over.now_ms).ordinal)
         for at in range(0, len(days), ROLL_DAYS_MAX):
             rows = [(each, commitments(policy.record.customer, each.ordinal)) for each in days[at : at + ROLL_DAYS_MAX]]
             if await self._kernel.roll(customer, policy.record.version, rows) is None:
                 break  # changed meanwhile: the caller's next attempt is told so
-        return await self.load(customer)
 
     async def change(self, customer: str, changed: Change, change: str, by: str = "") -> Record:
         """Reads the record, changes it and installs it; again if somebody else was faster. `change` names it for the outbox and the logs.
@@ -90,13 +147,14 @@ class Entitlements:
             record, document = await asyncio.to_thread(_changed, changed, policy.record, self._kernel.store_now_ms())
             today = day(policy.day) if policy.record.version else day_at(self._kernel.store_now_ms())
             meters = commitments(record.customer, today.ordinal)
+            expected = policy.record.version
             outcome = await self._kernel.install(
-                customer, policy.record.version, document, today, meters, change=change
+                customer, expected, expected + 1, document, today, meters, change=change
             )
             match outcome:
                 case outcomes.Installed(version=version):
                     record = replace(record, version=version)
-                    self._keep(customer, await asyncio.to_thread(Policy, record, today.ordinal))
+                    self._keep(customer, await asyncio.to_thread(Policy, record, today.ordinal), document)
                     self._emit(CustomerChanged(customer, change, version, by))
                     return record
                 case outcomes.DayOver():
@@ -107,11 +165,16 @@ class Entitlements:
 
     async def _load(self, customer: str) -> Policy:
         found = await self._kernel.entitlements(customer)
+        known = await self.at_hand(customer)
+        if known is not None and known.record.version > found.version:
+            return await self.restore(customer)
         if len(found.document) > LARGE_DOCUMENT_BYTES:
-            return self._keep(customer, await asyncio.to_thread(_compiled, found))
-        return self._keep(customer, _compiled(found))
+            return self._keep(customer, await asyncio.to_thread(_compiled, found), found.document)
+        return self._keep(customer, _compiled(found), found.document)
 
-    def _keep(self, customer: str, policy: Policy) -> Policy:
+    def _keep(self, customer: str, policy: Policy, document: bytes | None = None) -> Policy:
+        if self._memory is not None and document is not None and policy.record.version:
+            self._memory.keep_entitlements(customer, bucket_of(customer), policy.record.version, document)
         known = self._policies.get(customer)
         if known is not None and known.record.version > policy.record.version:
             return known  # a read that was overtaken by a later one

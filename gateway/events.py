@@ -45,6 +45,12 @@ class StoreLost(msgspec.Struct, frozen=True):
     error: str
 
 
+class StoreStalled(msgspec.Struct, frozen=True):
+    """The breaker: the store has stopped to answer, so that calls are refused at once; or (`stalled` is false) it answers again."""
+
+    stalled: bool
+
+
 class StoreAnswered(msgspec.Struct, frozen=True):
     """The store answered a script after that time."""
 
@@ -61,5 +67,79 @@ class CustomerChanged(msgspec.Struct, frozen=True):
     by: str
 
 
-Event = Decided | LegReleased | StoreFailed | StoreConnected | StoreLost | StoreAnswered | CustomerChanged
+class LegConfirmed(msgspec.Struct, frozen=True):
+    """A leg said that it is connected. `result`: confirmed, adopted or released."""
+
+    customer: str
+    result: str
+
+
+class LegsReclaimed(msgspec.Struct, frozen=True):
+    """Seats of legs that lapsed, or of a node that left (`cause`), were taken back."""
+
+    customer: str
+    legs: int
+    cause: str
+
+
+class SweepHeld(msgspec.Struct, frozen=True):
+    """More than half of a bucket's legs have lapsed; they are not reclaimed before one more lease."""
+
+    bucket: int
+    lapsed: int
+    legs: int
+
+
+class EpochBegan(msgspec.Struct, frozen=True):
+    """A bucket is kept by another server now, or was emptied. `lost`: something that this gateway was told is missing."""
+
+    bucket: int
+    epoch: int
+    lost: bool
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What a bucket had lost was put back from what this gateway remembers."""
+
+    bucket: int
+    customers: int
+    registers: int
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """Nodes have brought back the legs that a bucket had lost."""
+
+    bucket: int
+
+
+class JournalChanged(msgspec.Struct, frozen=True):
+    """So many operations wait in the journal for the store."""
+
+    pending: int
+
+
+class LoadShed(msgspec.Struct, frozen=True):
+    """The gateway is behind, or (`behind` is false) no longer: joins are decided without the store meanwhile."""
+
+    behind: bool
+
+
+Event = (
+    Decided
+    | LegReleased
+    | LegConfirmed
+    | LegsReclaimed
+    | SweepHeld
+    | EpochBegan
+    | Restored
+    | Recovered
+    | JournalChanged
+    | LoadShed
+    | StoreFailed
+    | StoreConnected
+    | StoreLost
+    | StoreStalled
+    | StoreAnswered
+    | CustomerChanged
+)
 Emit = Callable[[Event], None]

@@ -3,21 +3,23 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+PORT_MAX = 65535
 
 
-def _redis_scheme(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("begins with redis://, rediss:// or unix://")
+def _names_a_store(url: str) -> str:
+    from gateway.kernel.store import check_url  # noqa: PLC0415 - heavy, and only some commands have a URL
+
+    check_url(url)
     return url
 
 
-RedisUrl = Annotated[str, AfterValidator(_redis_scheme)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+RedisUrl = Annotated[str, AfterValidator(_names_a_store)]
+Port = Annotated[int, Field(ge=0, le=PORT_MAX)]
 
 
 class Settings(BaseSettings):
@@ -42,11 +44,32 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     metrics_customers_max: Annotated[int, Field(ge=0, le=10_000)] = 200
+    drain_s: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
+    """How long a gateway that was told to stop still takes connections, while it says that it is not ready."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share the port; worker n has its admin listener on `admin_port` + n, or on a free port where that is 0."""
+    worker: Annotated[int, Field(ge=0, le=63)] = 0
+    """Which of them this process is. Set by the process that starts the workers, as is `listen_fds`."""
+    listen_fds: tuple[int, ...] = ()
+    """Inherited sockets to listen on for admission, instead of `host` and `port`."""
+
+    @field_validator("workers")
+    @classmethod
+    def _has_ports(cls, workers: int, info: ValidationInfo) -> int:
+        admin_port = info.data.get("admin_port", 0)
+        if admin_port and admin_port + workers - 1 > PORT_MAX:
+            raise ValueError(f"{workers} admin listeners from port {admin_port} on would pass port {PORT_MAX}")
+        return workers
 
     @property
     def tokens(self) -> Path:
         """Where the hashes of tokens are kept."""
         return self.tokens_file or self.data_dir / "tokens.json"
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether another process starts and ends this one, as a worker of several."""
+        return bool(self.listen_fds)
 
     @property
     def listens_beyond_loopback(self) -> bool:

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 from support import CLOCK_FRAGMENT, Clock, RunningGateway, start_gateway, verify_everything
 
-from gateway.app import Core, Telemetry, build_core
+from gateway.core import Core, Telemetry, build_core
 from gateway.embedded import find_server
 
 
@@ -102,13 +102,13 @@ async def make_core(store_url: str) -> AsyncIterator[Callable[[], Awaitable[Core
 
     async def make() -> Core:
         core = build_core(store_url, budget_s=5.0, telemetry=Telemetry(), clock=CLOCK_FRAGMENT)
-        assert await core.store.start(), core.store.last_error
+        assert await core.start(), core.store.last_error
         cores.append(core)
         return core
 
     yield make
     for core in cores:
-        await core.store.close()
+        await core.close()
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ async def make_gateway(store_url: str, tmp_path: Path) -> AsyncIterator[Callable
         *options: str, env: dict[str, str] | None = None, redis_url: str | None = store_url
     ) -> RunningGateway:
         store = ("--redis-url", redis_url) if redis_url else ()
-        settings = {"GATEWAY_DECISION_BUDGET_MS": "5000", "GATEWAY_DATA_DIR": str(tmp_path / "data"), **(env or {})}
+        settings = {"GATEWAY_DECISION_BUDGET_MS": "5000", "GATEWAY_DRAIN_S": "0", "GATEWAY_DATA_DIR": str(tmp_path / "data"), **(env or {})}
         gateway = await start_gateway(sys.executable, *store, *options, env=settings)
         started.append(gateway)
         return gateway

@@ -11,7 +11,7 @@ from kernel_model_held import Held
 from support import CLOCK_FRAGMENT, CLOCK_KEY, admit, install, set_status
 
 from gateway.admission import ConnectionConflict, ConnectionUnknown
-from gateway.app import Core, Telemetry, build_core
+from gateway.core import Core, Telemetry, build_core
 from gateway.domain.changes import host_resumed, host_suspended
 from gateway.domain.claims import group_name
 from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
@@ -48,7 +48,7 @@ class Pair:
     def close(self) -> None:
         """Closes the gateways."""
         for core in self.gateways:
-            self.run(core.store.close())
+            self.run(core.close())
         self._runner.close()
 
     def admit(self, wanted: Join, gateway: int = 0) -> None:
@@ -212,7 +212,7 @@ def _same(expected: object, found: object) -> None:
 
 async def _started(url: str) -> Core:
     core = build_core(url, budget_s=20.0, telemetry=Telemetry(), clock=CLOCK_FRAGMENT)
-    assert await core.store.start(10), core.store.last_error
+    assert await core.start(10), core.store.last_error
     return core
 
 

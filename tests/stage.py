@@ -5,7 +5,7 @@ from typing import Any
 
 from support import Clock, admit, customer, install, join, told
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.days import Day, day
 from gateway.domain.join import Decision
 from gateway.domain.messages import ADVICE

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.app import Core, Telemetry, build_core
+from gateway.core import Core, Telemetry, build_core
 from gateway.domain.catalogue import Customer, parse_customer
 from gateway.domain.changes import replaced, with_status
 from gateway.domain.join import ROLES, Decision, Endpoint, Join, Role, Service
@@ -155,14 +155,14 @@ def told(decision: Decision) -> str:
 async def verify_everything(url: str) -> None:
     """Fails unless the counters of every customer in the database are what its connection records say."""
     core = build_core(url, budget_s=10.0, telemetry=Telemetry())
-    assert await core.store.start(10.0), core.store.last_error
+    assert await core.start(10.0), core.store.last_error
     try:
         for name in await core.kernel.customers():
             found = await verify(core.kernel, name)
             assert found.conclusive, f"{name}: busy after the test"
             assert not found.differences, f"{name}: {found.differences}"
     finally:
-        await core.store.close()
+        await core.close()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Routes that media servers call: admit, preview, move, release, batch."""
+"""Routes that media servers call: admit, preview, move, confirm, release, batch."""
 
 import asyncio
 from collections import defaultdict
@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.admission import Admission, ConnectionConflict, ConnectionUnknown
-from gateway.api import wire
+from gateway.admission import Admission, ConnectionConflict, ConnectionUnknown, CustomerUnknown
+from gateway.api import answers, wire
 from gateway.api.http import LARGE_BODY_BYTES_MAX, TELEPHONES, body_of, bound_to, caller, json_response, query_of
 from gateway.api.problems import ErrorDetail, Problem, invalid, store_unavailable
 from gateway.kernel.errors import StoreError
@@ -26,6 +26,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/admit", admit),
         web.post("/v1/preview", preview),
         web.post("/v1/move", move),
+        web.post("/v1/confirm", confirm),
         web.post("/v1/release", release),
         web.post("/v1/batch", batch),
     ]
@@ -44,6 +45,13 @@ async def preview(request: web.Request) -> web.Response:
 async def move(request: web.Request) -> web.Response:
     """Takes a leg to another meeting or role, in one step."""
     return await _decided(request, wire.decode_move)
+
+
+async def confirm(request: web.Request) -> web.Response:
+    """A leg is connected."""
+    token = caller(request, "admit")
+    query_of(request)
+    return json_response(await _confirm(request.app, token, wire.decode_confirm(await body_of(request)), "$"))
 
 
 async def release(request: web.Request) -> web.Response:
@@ -77,7 +85,7 @@ async def batch(request: web.Request) -> web.Response:
             results[position] = await _result(request.app, token, operation, f"$.operations[{position}]")
 
     await asyncio.gather(*[run(lane) for lane in lanes.values()])
-    return json_response(wire.BatchResult(results))
+    return json_response(answers.BatchResult(results))
 
 
 async def _decided(request: web.Request, decode: Callable[[bytes], wire.JoinRequest]) -> web.Response:
@@ -88,12 +96,12 @@ async def _decided(request: web.Request, decode: Callable[[bytes], wire.JoinRequ
         raise invalid("deny_status", f"is one of {', '.join(DENY_STATUSES)}")
     asked = decode(await body_of(request))
     answer = await _decide(request.app, token, asked, "$")
-    return json_response(answer, deny_status if isinstance(answer, wire.DenyDecision) else 200)
+    return json_response(answer, deny_status if isinstance(answer, answers.DenyDecision) else 200)
 
 
 async def _decide(
     app: web.Application, token: Token, asked: wire.JoinRequest, root: str
-) -> wire.AdmitDecision | wire.DenyDecision:
+) -> answers.AdmitDecision | answers.DenyDecision:
     """What is decided of an admit, a preview or a move. Raises Problem."""
     join = wire.join_of(asked, app[TELEPHONES], root)
     bound_to(token, join.customer, join.node)
@@ -112,7 +120,21 @@ async def _decide(
         ) from None
     except ConnectionConflict:
         raise _conflict(root, moves=isinstance(asked, wire.MoveRequest)) from None
-    return wire.decision_body(decision)
+    return answers.decision_body(decision)
+
+
+async def _confirm(app: web.Application, token: Token, asked: wire.JoinRequest, root: str) -> answers.Confirmation:
+    """What becomes of a leg that is connected. Raises Problem."""
+    join = wire.join_of(asked, app[TELEPHONES], root)
+    bound_to(token, join.customer, join.node)
+    try:
+        found = await app[ADMISSION].confirm(join)
+    except ConnectionConflict:
+        raise _conflict(root, moves=False) from None
+    except CustomerUnknown:
+        message = "is not known"
+        raise Problem("not-found", f"{root}.customer {message}.", [ErrorDetail(f"{root}.customer", message)]) from None
+    return answers.confirmation_body(join, found.result, found.lease, drop=found.drop)
 
 
 def _conflict(root: str, *, moves: bool) -> Problem:
@@ -127,7 +149,7 @@ def _conflict(root: str, *, moves: bool) -> Problem:
     return Problem("conflict", f"{path} {message}", [ErrorDetail(path, message)])
 
 
-async def _release(admission: Admission, token: Token, asked: wire.ReleaseRequest, root: str) -> wire.ReleaseResult:
+async def _release(admission: Admission, token: Token, asked: wire.ReleaseRequest, root: str) -> answers.ReleaseResult:
     wire.check_connection(asked.connection, root)
     if asked.cause == "operator":
         raise invalid(f"{root}.cause", "is for operators, who end connections through the admin listener")
@@ -135,11 +157,13 @@ async def _release(admission: Admission, token: Token, asked: wire.ReleaseReques
     outcome = await admission.release(
         asked.customer, asked.connection, node=asked.node or "", cause=asked.cause or "released"
     )
+    if outcome is None:  # the journal has it
+        return answers.ReleaseResult(released=True)
     if not isinstance(outcome, Released):
-        return wire.ReleaseResult(released=False)
+        return answers.ReleaseResult(released=False)
     if outcome.connected_ms is None:
-        return wire.ReleaseResult(released=True)
-    return wire.ReleaseResult(released=True, connected_s=(outcome.now_ms - outcome.connected_ms) / 1000)
+        return answers.ReleaseResult(released=True)
+    return answers.ReleaseResult(released=True, connected_s=(outcome.now_ms - outcome.connected_ms) / 1000)
 
 
 async def _result(app: web.Application, token: Token, operation: wire.Operation, root: str) -> Any:
@@ -147,6 +171,8 @@ async def _result(app: web.Application, token: Token, operation: wire.Operation,
     try:
         if isinstance(operation, wire.ReleaseOperation):
             return await _release(app[ADMISSION], token, operation, root)
+        if isinstance(operation, wire.ConfirmOperation):
+            return await _confirm(app, token, operation, root)
         return await _decide(app, token, operation, root)
     except Problem as problem:
         return problem.body

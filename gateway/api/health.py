@@ -1,6 +1,6 @@
 """Health on both listeners: alive (the loop turns), ready (decisions can be made)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -9,6 +9,8 @@ from gateway.api.http import json_response
 
 CHECKS: web.AppKey[Callable[[], dict[str, str]]] = web.AppKey("CHECKS")
 """Named components with `ok` or what is wrong."""
+
+Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
 def routes() -> list[web.RouteDef]:
@@ -26,3 +28,14 @@ async def readyz(request: web.Request) -> web.Response:
     checks = request.app[CHECKS]()
     ready = all(state == "ok" for state in checks.values())
     return json_response({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
+
+
+def moving_on(draining: Callable[[], bool]) -> Prepare:
+    """What is done to every answer (`on_response_prepare`): while draining it ends its connection, so that its caller moves on."""
+
+    async def prepare(_: web.Request, response: web.StreamResponse) -> None:
+        if draining() and response.status >= 200:  # below it another protocol begins, which has a farewell of its own
+            response.force_close()
+            response.headers["Connection"] = "close"  # aiohttp has written its own by now
+
+    return prepare

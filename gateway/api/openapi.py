@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 import gateway
-from gateway.api import bodies, openapi_admin, report_bodies, requests, wire
+from gateway.api import answers, bodies, nodes, openapi_admin, report_bodies, requests, wire
 from gateway.api import openapi_parts as parts
 from gateway.api.http import query_of
 from gateway.api.problems import CONTENT_TYPE, ProblemBody
@@ -15,8 +15,10 @@ from gateway.domain.catalogue import Customer
 
 
 TYPES = (
-    wire.JoinRequest, wire.MoveRequest, wire.ReleaseRequest, wire.AdmitOperation, wire.PreviewOperation, wire.MoveOperation,
-    wire.ReleaseOperation, wire.AdmitDecision, wire.DenyDecision, wire.ReleaseResult,
+    wire.JoinRequest, wire.MoveRequest, wire.ConfirmRequest, wire.ReleaseRequest,
+    wire.AdmitOperation, wire.PreviewOperation, wire.MoveOperation, wire.ConfirmOperation, wire.ReleaseOperation,
+    answers.AdmitDecision, answers.DenyDecision, answers.Confirmation, answers.ReleaseResult,
+    nodes.HeartbeatRequest, nodes.HeartbeatResult, nodes.DepartureResult, nodes.NodesBody,
     requests.StatusRequest, requests.CertificationRequest, requests.EmployeeCountRequest, requests.AssistRequest,
     bodies.CustomersBody, bodies.UsageBody, bodies.StatusBody, bodies.HostStatusBody, bodies.MeetingEndedBody, bodies.CountBody,
     report_bodies.ConnectionsBody, report_bodies.OverageReport, report_bodies.EventsBody, report_bodies.ComplianceBody,
@@ -52,7 +54,7 @@ def document() -> dict[str, Any]:
                 "Paths marked `admission` are served by the admission listener, all others by the admin listener."
             ),
         },
-        "paths": {**_decision_paths(), **openapi_admin.paths(), **_health_paths()},
+        "paths": {**_decision_paths(), **_node_paths(), **openapi_admin.paths(), **_health_paths()},
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -69,7 +71,8 @@ def _schemas() -> dict[str, Any]:
     customer["required"] = [name for name in customer["required"] if name != "id"]
     components["Customer"] = customer
     operations = [
-        parts.ref(name) for name in ("AdmitOperation", "PreviewOperation", "MoveOperation", "ReleaseOperation")
+        parts.ref(name)
+        for name in ("AdmitOperation", "PreviewOperation", "MoveOperation", "ConfirmOperation", "ReleaseOperation")
     ]
     components["BatchRequest"] = {
         "type": "object",
@@ -84,7 +87,7 @@ def _schemas() -> dict[str, Any]:
             },
         },
     }
-    results = [parts.ref(name) for name in ("AdmitDecision", "DenyDecision", "ReleaseResult", "ProblemBody")]
+    results = [parts.ref(name) for name in ("AdmitDecision", "DenyDecision", "Confirmation", "ReleaseResult", "ProblemBody")]
     components["BatchResult"] = {
         "type": "object",
         "required": ["results"],
@@ -113,13 +116,33 @@ def _decision_paths() -> dict[str, Any]:
 
     faults = (*parts.CALLER, *parts.BODY)
     release = parts.operation("Give back the seat of a connection", parts.ref("ReleaseResult"), (*faults, *parts.STORE))
+    confirm = parts.operation(
+        "Say that a connection is connected", parts.ref("Confirmation"), (*faults, 404, 409, *parts.STORE)
+    )
     batch = parts.operation("Up to 500 operations, each on its own", parts.ref("BatchResult"), faults)
     return {
         "/v1/admit": decided("Decide a join and take its seat"),
         "/v1/preview": decided("Decide a join and change nothing"),
         "/v1/move": decided("Take a connection to another meeting or role, in one step", "MoveRequest", 404),
+        "/v1/confirm": {"post": {**confirm, "tags": ["admission"], "requestBody": parts.body("ConfirmRequest")}},
         "/v1/release": {"post": {**release, "tags": ["admission"], "requestBody": parts.body("ReleaseRequest")}},
         "/v1/batch": {"post": {**batch, "tags": ["admission"], "requestBody": parts.body("BatchRequest")}},
+    }
+
+
+def _node_paths() -> dict[str, Any]:
+    node = {"parameters": [parts.path("node", {"type": "string", "minLength": 1, "maxLength": 128})]}
+    faults = (*parts.CALLER, 404, *parts.STORE)
+    heartbeat = parts.operation("List the connections of a node", parts.ref("HeartbeatResult"), (*faults, *parts.BODY))
+    leave = parts.operation("End a node with its connections", parts.ref("DepartureResult"), faults)
+    listed = parts.operation("Nodes", parts.ref("NodesBody"), (*parts.CALLER, *parts.STORE))
+    return {
+        "/v1/nodes/{node}/heartbeat": {
+            **node,
+            "post": {**heartbeat, "tags": ["admission"], "requestBody": parts.body("HeartbeatRequest")},
+        },
+        "/v1/nodes/{node}": {**node, "delete": {**leave, "tags": ["admission"]}},
+        "/v1/nodes": {"get": listed},
     }
 
 

@@ -1,16 +1,13 @@
-"""What travels: request and response bodies. Requests are decoded and validated by these types, and the OpenAPI document is made from them."""
+"""Requests of media servers. They are decoded and validated by these types, and the OpenAPI document is made from them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import Meta, Struct, field
 
 from gateway.api.problems import decoded, from_validation, invalid
 from gateway.domain.customer import CUSTOMER_ID, PRINTABLE
-from gateway.domain.days import instant
-from gateway.domain.join import ROLES, Decision, Endpoint, Join, Role, Service
-from gateway.domain.messages import ADVICE
-from gateway.domain.reasons import Reason
+from gateway.domain.join import ROLES, Endpoint, Join, Role, Service
 from gateway.domain.telephones import Telephones
 
 
@@ -28,7 +25,6 @@ ConnectionId = Annotated[
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE)]
 Number = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$(?!\n)", description="E.164; kept nowhere as given.")]
 Code = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9_]*$(?!\n)")]
-Mode = Literal["enforce", "shadow"]
 Calling = Literal["toll", "toll_free", "international", "call_me", "premium"]
 
 
@@ -67,6 +63,10 @@ class MoveRequest(JoinRequest, frozen=True, kw_only=True):
     origin: Identifier = field(name="from")
 
 
+class ConfirmRequest(JoinRequest, frozen=True, kw_only=True):
+    """A connection that is connected now, as it asked to join."""
+
+
 class ReleaseRequest(Struct, forbid_unknown_fields=True, frozen=True):
     """A connection that has ended."""
 
@@ -92,7 +92,11 @@ class ReleaseOperation(ReleaseRequest, tag_field="op", tag="release", frozen=Tru
     """A release within a batch."""
 
 
-Operation = AdmitOperation | PreviewOperation | MoveOperation | ReleaseOperation
+class ConfirmOperation(ConfirmRequest, tag_field="op", tag="confirm", frozen=True, kw_only=True):
+    """A confirm within a batch."""
+
+
+Operation = AdmitOperation | PreviewOperation | MoveOperation | ConfirmOperation | ReleaseOperation
 
 
 class BatchRequest(Struct, forbid_unknown_fields=True, frozen=True):
@@ -101,70 +105,10 @@ class BatchRequest(Struct, forbid_unknown_fields=True, frozen=True):
     operations: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=OPERATIONS_MAX)]
 
 
-class LimitBody(Struct, omit_defaults=True, frozen=True):
-    """Use of one limit, this connection included."""
-
-    limit: str
-    used: int = -1
-    committed: int | None = None
-    ceiling: int | None = None
-
-
-class LeaseBody(Struct, frozen=True):
-    """How long the connection is counted without a further sign of life."""
-
-    state: Literal["provisional", "connected"]
-    expires_in_s: int
-
-
-class AdmitDecision(Struct, tag_field="decision", tag="admit", frozen=True, kw_only=True):
-    """The connection may join."""
-
-    reason: Reason
-    customer: str
-    connection: str
-    overage: bool
-    mode: Mode
-    licensed_by: str | UnsetType = UNSET
-    counted_in: tuple[str, ...] = ()
-    limits: tuple[LimitBody, ...] = ()
-    lease: LeaseBody
-    would_deny: Reason | UnsetType = UNSET
-    meeting_host: str | UnsetType = UNSET
-    decided_at: str
-
-
-class DenyDecision(Struct, tag_field="decision", tag="deny", frozen=True, kw_only=True):
-    """The connection may not join. `message` may be shown or spoken to who joins."""
-
-    reason: Reason
-    customer: str
-    connection: str
-    mode: Mode
-    limits: tuple[LimitBody, ...] = ()
-    busy_meeting: str | UnsetType = UNSET
-    meeting_host: str | UnsetType = UNSET
-    retry_after_s: int | UnsetType = UNSET
-    message: str
-    decided_at: str
-
-
-class ReleaseResult(Struct, frozen=True):
-    """Whether a seat was given back; `connected_s` where the connection had been connected."""
-
-    released: bool
-    connected_s: float | UnsetType = UNSET
-
-
-class BatchResult(Struct, frozen=True):
-    """One result per operation, in order; a problem where an operation is at fault."""
-
-    results: list[Any]
-
-
 _JOIN = msgspec.json.Decoder(JoinRequest)
 _PREVIEW = msgspec.json.Decoder(PreviewRequest)
 _MOVE = msgspec.json.Decoder(MoveRequest)
+_CONFIRM = msgspec.json.Decoder(ConfirmRequest)
 _RELEASE = msgspec.json.Decoder(ReleaseRequest)
 _BATCH = msgspec.json.Decoder(BatchRequest)
 _OPERATION: msgspec.json.Decoder[Operation] = msgspec.json.Decoder(Operation)
@@ -183,6 +127,11 @@ def decode_preview(body: bytes) -> PreviewRequest:
 def decode_move(body: bytes) -> MoveRequest:
     """A move as it was sent. Raises as `decode_join`."""
     return decoded(_MOVE.decode, body)
+
+
+def decode_confirm(body: bytes) -> ConfirmRequest:
+    """A connected leg as it was sent. Raises as `decode_join`."""
+    return decoded(_CONFIRM.decode, body)
 
 
 def decode_release(body: bytes) -> ReleaseRequest:
@@ -241,39 +190,4 @@ def join_of(request: JoinRequest, telephones: Telephones, root: str = "$") -> Jo
         access=request.access,
         features=tuple(request.features),
         lease_s=request.lease_s,
-    )
-
-
-def decision_body(decision: Decision) -> AdmitDecision | DenyDecision:
-    """A decision as it travels."""
-    limits = tuple([LimitBody(use.limit, use.used, use.committed, use.ceiling) for use in decision.limits])
-    mode: Mode = "shadow" if decision.mode == "shadow" else "enforce"
-    if decision.admitted:
-        assert decision.lease is not None, "every leg is covered by a lease"
-        return AdmitDecision(
-            reason=decision.reason,
-            customer=decision.join.customer,
-            connection=decision.join.connection,
-            overage=decision.overage,
-            mode=mode,
-            licensed_by=decision.licensed_by or UNSET,
-            counted_in=decision.counted_in,
-            limits=limits,
-            lease=LeaseBody("provisional" if decision.lease.provisional else "connected", decision.lease.expires_in_s),
-            would_deny=decision.would_deny or UNSET,
-            meeting_host=decision.meeting_host or UNSET,
-            decided_at=instant(decision.decided_at_ms),
-        )
-    advice = ADVICE[decision.reason]
-    return DenyDecision(
-        reason=decision.reason,
-        customer=decision.join.customer,
-        connection=decision.join.connection,
-        mode=mode,
-        limits=limits,
-        busy_meeting=decision.busy_meeting or UNSET,
-        meeting_host=decision.meeting_host or UNSET,
-        retry_after_s=UNSET if advice.retry_after_s is None else advice.retry_after_s,
-        message=advice.message,
-        decided_at=instant(decision.decided_at_ms),
     )

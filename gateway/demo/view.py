@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from gateway.api.bodies import usage_body
-from gateway.app import Core
+from gateway.core import Core
 from gateway.demo.media_servers import MediaServers
 from gateway.demo.scenes import outcome_of
 

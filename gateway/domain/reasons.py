@@ -58,6 +58,7 @@ class Reason(enum.StrEnum):
     ADMITTED = "admitted"
     REPLAYED = "replayed"
     SHADOW = "shadow"
+    DEGRADED = "degraded"
 
     @property
     def rank(self) -> int:

@@ -7,35 +7,47 @@ from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Claim
 from gateway.domain.join import Join
 from gateway.domain.reasons import Reason
 from gateway.kernel import outcomes
-from gateway.kernel.outcomes import DecisionOutcome
+from gateway.kernel.outcomes import ConfirmOutcome, DecisionOutcome
 
 
 OUTBOX_MAX = 20_000
 """Entries kept per bucket as long as nothing reads them: some minutes of a busy provider, and at most about 200 MB over all buckets."""
 
+NODE_LEASE_MS = 30_000
+"""Lease of a leg that a node keeps alive; also how long nothing is reclaimed after anything that may have kept nodes from renewing."""
+
 _NONE = -1
 
 
 def decision_arguments(
-    join: Join, claims: Claims, *, deadline_ms: int, lease_ms: int, connected: bool, infos: Sequence[bytes]
+    join: Join, claims: Claims, *, deadline_ms: int, lease_ms: int, connected: bool, final: bool, infos: Sequence[bytes]
 ) -> list[Any]:
     """Arguments of admit and preview, as their headers list them. `infos`: what is kept with the leg, for each alternative."""
-    return [*_head(join, claims, deadline_ms, lease_ms, connected=connected), *_alternatives(claims, infos)]
+    head = _head(join, claims, deadline_ms, lease_ms, connected=connected, final=final)
+    return [*head, *_alternatives(claims, infos)]
 
 
 def move_arguments(
-    join: Join, claims: Claims, *, deadline_ms: int, held: str, quiet: bool, infos: Sequence[bytes]
+    join: Join, claims: Claims, *, deadline_ms: int, held: str, quiet: bool, final: bool, infos: Sequence[bytes]
 ) -> list[Any]:
     """Arguments of move, as its header lists them."""
-    head = _head(join, claims, deadline_ms, 0, connected=False)
+    head = _head(join, claims, deadline_ms, 0, connected=False, final=final)
     return [*head, held, int(quiet), *_alternatives(claims, infos)]
 
 
-def _head(join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool) -> list[Any]:
+def confirm_arguments(
+    join: Join, claims: Claims, *, lease_ms: int, connected: bool, infos: Sequence[bytes]
+) -> list[Any]:
+    """Arguments of confirm, as its header lists them."""
+    head = _head(join, claims, 0, lease_ms, connected=connected, final=True)
+    return [*head, NODE_LEASE_MS, *_alternatives(claims, infos)]
+
+
+def _head(join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool, final: bool) -> list[Any]:
     return [
         join.customer, join.connection, join.fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
         claims.bind_group, claims.live_facts.value if claims.live_facts else "", claims.person_group or "", claims.audio,
-        lease_ms, int(connected), join.node or "", OUTBOX_MAX,
+        lease_ms, int(connected), join.node or "", OUTBOX_MAX, int(final),
     ]  # fmt: skip
 
 
@@ -82,33 +94,55 @@ def decision_outcome(answer: list[Any], claims: Claims) -> DecisionOutcome:
     now_ms = answer[1]
     match answer[0]:
         case b"ADMIT":
-            alternative = claims.alternatives[answer[2] - 1]
+            alternative = claims.alternatives[answer[3] - 1]
             counts = {
                 check.group: use
-                for check, use in zip(alternative.checks, answer[4:], strict=True)
+                for check, use in zip(alternative.checks, answer[5:], strict=True)
                 if type(check) is Count
             }
-            return outcomes.Admitted(now_ms, alternative, bool(answer[3]), counts)
+            return outcomes.Admitted(now_ms, alternative, bool(answer[4]), counts)
         case b"DENY":
-            check = claims.alternatives[answer[2] - 1].checks[answer[3] - 1]
-            return outcomes.Denied(now_ms, check, answer[4], answer[5].decode())
+            check = claims.alternatives[answer[3] - 1].checks[answer[4] - 1]
+            return outcomes.Denied(now_ms, check, answer[5], answer[6].decode())
         case b"REPLAY":
             return _replayed(answer)
         case b"SHADOW":
-            check = claims.alternatives[answer[2] - 1].checks[answer[3] - 1]
-            return outcomes.Shadowed(now_ms, check, answer[4])
+            check = claims.alternatives[answer[3] - 1].checks[answer[4] - 1]
+            return outcomes.Shadowed(now_ms, check, answer[5])
+    return _compiled_for_another(answer) or _ANSWERS[answer[0]](now_ms)
+
+
+def confirm_outcome(answer: list[Any]) -> ConfirmOutcome:
+    """The outcome that an answer of confirm is."""
+    now_ms = answer[1]
+    match answer[0]:
+        case b"CONFIRMED":
+            return outcomes.Confirmed(now_ms, answer[3], answer[4], answer[5])
+        case b"ADOPTED":
+            return outcomes.Adopted(now_ms, answer[3])
+        case b"DEAD":
+            return outcomes.Dead(now_ms, answer[2].decode())
+    return _compiled_for_another(answer) or _ANSWERS[answer[0]](now_ms)
+
+
+def _compiled_for_another(answer: list[Any]) -> outcomes.Stale | outcomes.DayOver | outcomes.Bound | None:
+    """The outcome where claims were compiled for another version, day or facts than hold."""
+    now_ms = answer[1]
+    match answer[0]:
         case b"STALE":
             return outcomes.Stale(now_ms, int(answer[2]), int(answer[3]) if len(answer) > 3 else 0)
         case b"ROLL":
             return outcomes.DayOver(now_ms, int(answer[2]), int(answer[3]))
         case b"BOUND":
             return outcomes.Bound(now_ms, answer[2].decode() if len(answer) > 2 else None)
-    outcome: DecisionOutcome = _ANSWERS[answer[0]](now_ms)
-    return outcome
+    return None
 
 
 _ANSWERS: dict[bytes, Any] = {
     b"CONFLICT": outcomes.Conflict,
+    b"NOBODY": outcomes.Nobody,
+    b"RECOVERING": outcomes.Recovering,
+    b"LAPSED": outcomes.Lapsed,
     b"RELEASED": outcomes.AlreadyReleased,
     b"LATE": outcomes.Late,
     b"UNKNOWN": outcomes.Unknown,

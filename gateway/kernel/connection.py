@@ -1,43 +1,32 @@
-"""One multiplexed connection to Redis: many calls under way, one write per turn of the event loop, answers in order.
+"""One connection to one Redis server, kept up: found, greeted, given the scripts, and made anew when it is lost.
 
-redis-py does what it does best, the URL, the handshake, TLS and authentication; then its transport gets a protocol of ours, because one call
-at a time and connection, its pool's rule, costs two thirds of the throughput. Its retries are off: they would execute twice what may be
-executed once. Nothing here retries but NOSCRIPT, which says that nothing was executed.
+redis-py does what it does best (`handshake`); then its transport gets a protocol of ours (`multiplexer`), because one call at a time and
+connection, its pool's rule, costs two thirds of the throughput. Its retries are off: they would execute twice what may be executed once.
 
-A call that is not answered in time is given up by its caller and stays in the queue, so that later answers still meet their calls.
+Only a server that says it is a master is talked to, and one that answers READONLY is left.
 """
 
 import asyncio
 import contextlib
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any, Protocol
 
-import hiredis
-from redis.asyncio.connection import Connection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.asyncio.connection import Connection
 
-from gateway.kernel.errors import OutcomeUnknown, StoreError, StoreUnavailable, reply_error
+from gateway.kernel.errors import StoreError, StoreUnavailable
+from gateway.kernel.handshake import CONNECT_TIMEOUT_S, Options, ask, connect, discard, read_options, unconnected
+from gateway.kernel.multiplexer import Call, Multiplexer, StallObserver
 from gateway.kernel.scripts import Script
 
 
 REDIS_MAJOR_MIN = 7
-CALLS_MAX = 20_000
-"""Calls under way at one time; more are refused at once, because waiting longer helps nobody."""
-
-SILENCE_MAX_S = 5.0
-"""A connection whose oldest call is unanswered for so long is given up."""
-
-BACKOFF_MIN_S, BACKOFF_MAX_S = 0.02, 2.0
-CONNECT_TIMEOUT_S = 2.0
-_SWEEP_S = 0.02
+BACKOFF_MIN_S, BACKOFF_MAX_S = 0.02, 0.5
 
 
-class StoreObserver(Protocol):
+class StoreObserver(StallObserver, Protocol):
     """What telemetry may learn of a connection."""
 
     def store_connected(self, version: str) -> None:
@@ -47,110 +36,41 @@ class StoreObserver(Protocol):
         """A connection was lost, or an attempt to connect failed."""
 
 
-class _Call:
-    __slots__ = ("expires", "future", "payload", "script", "sent")
-
-    def __init__(
-        self, payload: bytes, script: Script | None, future: asyncio.Future[Any], sent: float, expires: float
-    ) -> None:
-        self.payload = payload
-        self.script = script
-        self.future = future
-        self.sent = sent
-        self.expires = expires
-
-
-class _Multiplexer(asyncio.Protocol):
-    """Calls and answers on one transport."""
-
-    def __init__(
-        self, transport: asyncio.Transport, on_lost: Callable[["_Multiplexer", Exception | None], None]
-    ) -> None:
-        self._transport = transport
-        self._on_lost = on_lost
-        self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader()
-        self._calls: deque[_Call] = deque()
-        self._writes: list[bytes] = []
-        self._sweeper: asyncio.TimerHandle | None = None
-
-    def send(self, call: _Call) -> None:
-        if len(self._calls) >= CALLS_MAX:
-            raise StoreUnavailable(f"more than {CALLS_MAX} calls under way")
-        self._calls.append(call)
-        if not self._writes:
-            self._loop.call_soon(self._flush)
-        self._writes.append(call.payload)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-
-    def close(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-        self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        while (answer := self._reader.gets()) is not False:
-            call = self._calls.popleft()
-            if not isinstance(answer, hiredis.ReplyError):
-                if not call.future.done():
-                    call.future.set_result(answer)
-            elif call.script is not None and str(answer).startswith("NOSCRIPT"):
-                self._send_script_again(call, call.script)
-            elif not call.future.done():
-                call.future.set_exception(reply_error(str(answer)))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        for call in self._calls:
-            if not call.future.done():
-                call.future.set_exception(OutcomeUnknown(f"connection lost: {exc or 'closed'}"))
-        self._calls.clear()
-        self._on_lost(self, exc)
-
-    def _send_script_again(self, call: _Call, script: Script) -> None:
-        ignored: asyncio.Future[Any] = self._loop.create_future()
-        ignored.add_done_callback(lambda future: future.cancelled() or future.exception())
-        try:
-            self.send(_Call(_packed(b"SCRIPT", b"LOAD", script.source), None, ignored, call.sent, call.expires))
-            call.script = None
-            self.send(call)
-        except StoreUnavailable as error:
-            if not call.future.done():
-                call.future.set_exception(error)
-
-    def _flush(self) -> None:
-        writes, self._writes = self._writes, []
-        if not self._transport.is_closing():
-            self._transport.write(b"".join(writes))
-
-    def _sweep(self) -> None:
-        now = self._loop.time()
-        if self._calls and now - self._calls[0].sent > SILENCE_MAX_S:
-            self._sweeper = None
-            self._transport.abort()
-            return
-        for call in self._calls:
-            if now >= call.expires and not call.future.done():
-                call.future.set_exception(OutcomeUnknown("no answer in time"))
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._calls else None
+def complete(observer: StoreObserver | None) -> StoreObserver:
+    """An observer that ignores what the given one has no method for."""
+    told: Any = SimpleNamespace()
+    for name in ("store_connected", "store_lost", "store_stalled", "store_answers"):
+        setattr(told, name, getattr(observer, name, lambda *_: None))
+    whole: StoreObserver = told
+    return whole
 
 
 class StoreConnection:
-    """A connection that is kept up. Created closed; `start` connects and goes on trying, `close` ends it."""
+    """A connection that is kept up. Created closed; `start` connects and goes on trying, `close` ends it.
 
-    def __init__(self, url: str, scripts: Iterable[Script], observer: StoreObserver | None = None) -> None:
-        self._url = url
+    `on_refused` may take over calls that were answered with an error: see `Multiplexer`.
+    """
+
+    def __init__(
+        self,
+        server: str | Options,
+        scripts: Iterable[Script],
+        observer: StoreObserver | None = None,
+        on_refused: Callable[[Call, str], bool] = lambda _call, _message: False,
+    ) -> None:
+        self._options = read_options(server) if isinstance(server, str) else server
         self._scripts = tuple(scripts)
-        self._observer = observer
-        self._multiplexer: _Multiplexer | None = None
+        self._observer = complete(observer)
+        self._on_refused = on_refused
+        self._multiplexer: Multiplexer | None = None
         self._lost = asyncio.Event()
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._clock_ms = 0
         self._clock_at = 0.0
         self.last_error: str | None = None
+        self.run_id = ""
+        """Of the server at the other end: another one may have lost what this one knew."""
 
     @property
     def is_ready(self) -> bool:
@@ -159,49 +79,76 @@ class StoreConnection:
 
     async def start(self, wait_s: float = CONNECT_TIMEOUT_S) -> bool:
         """Begins to connect; waits at most `wait_s` for the first success and says whether it came."""
+        self.begin()
+        return await self.wait_ready(wait_s)
+
+    def begin(self) -> None:
+        """Begins to connect."""
         self._keeper = asyncio.create_task(self._keep(), name="store-connection")
+
+    async def wait_ready(self, wait_s: float) -> bool:
+        """Waits until calls are taken, at most `wait_s`, and says whether they are."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await self._ready.wait()
         return self.is_ready
 
     async def close(self) -> None:
         """Ends the connection; calls under way get OutcomeUnknown."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
+        await self._leave()
+
+    async def renew(self, reason: str) -> None:
+        """Leaves the server, or the attempt to connect to one, and connects anew at once."""
+        await self._leave()
+        self._note_loss(reason)
+        self.begin()
 
     def call(
         self, script: Script, keys: tuple[bytes, ...], args: Sequence[Any], timeout_s: float
     ) -> asyncio.Future[Any]:
-        """Runs a script once. The future ends with its answer, or with a StoreError at `timeout_s` at the latest.
+        """Runs a script once, with the server's `run_id` before its arguments.
+
+        The future ends with its answer, or with a StoreError at `timeout_s` at the latest.
 
         Raises:
-            StoreUnavailable: at once, where there is no connection or too much under way.
+            StoreUnavailable: at once, where there is no connection, too much under way, or a store that has stopped to answer.
         """
-        return self._send(_packed(b"EVALSHA", script.sha, len(keys), *keys, *args), script, timeout_s)
+        return self._begin(script, keys, args, timeout_s)
 
     def command(self, *parts: str | bytes | int, timeout_s: float = 5.0) -> asyncio.Future[Any]:
         """Runs a plain command; for reports, never for decisions."""
-        return self._send(_packed(*parts), None, timeout_s)
+        return self._begin(None, (), parts, timeout_s)
 
-    def observe_clock(self, store_ms: int) -> None:
+    def resend(self, call: Call) -> None:
+        """Sends a call that another server did not execute. It ends with StoreUnavailable where that cannot be."""
+        if self._multiplexer is None:
+            call.fail(self._not_connected())
+        else:
+            self._multiplexer.resend(call)
+
+    def observe_clock(self, store_ms: int, key: str | bytes | None = None) -> None:
         """Takes a time that an answer carried. It is older than now by the answer's way, so estimates are never ahead of the store."""
         self._clock_ms, self._clock_at = store_ms, time.monotonic()
 
-    def store_now_ms(self) -> int:
+    def store_now_ms(self, key: str | bytes | None = None) -> int:
         """The store's clock, estimated: never ahead of it, behind by less than a round trip."""
         return self._clock_ms + int((time.monotonic() - self._clock_at) * 1000)
 
-    def _send(self, payload: bytes, script: Script | None, timeout_s: float) -> asyncio.Future[Any]:
+    def _begin(
+        self, script: Script | None, keys: tuple[bytes, ...], args: Sequence[Any], timeout_s: float
+    ) -> asyncio.Future[Any]:
         if self._multiplexer is None:
-            raise StoreUnavailable(f"not connected: {self.last_error or 'connecting'}")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        now = loop.time()
-        self._multiplexer.send(_Call(payload, script, future, now, now + timeout_s))
-        return future
+            raise self._not_connected()
+        call = Call(script, keys, args, timeout_s)
+        self._multiplexer.send(call)
+        return call.future
+
+    def _not_connected(self) -> StoreUnavailable:
+        return StoreUnavailable(f"not connected: {self.last_error or 'connecting'}")
+
+    async def _locate(self) -> Options:
+        """Where the server is; asked for each attempt to connect."""
+        return self._options
 
     async def _keep(self) -> None:
         """Connects, waits until the connection is lost, and connects again after a pause that grows with failures."""
@@ -220,76 +167,82 @@ class StoreConnection:
                 await self._lost.wait()
             finally:
                 self._hang_up()
-                await connection.disconnect(nowait=True)
+                await discard(connection)
 
     async def _connect(self) -> Connection:
         """A connection with its scripts loaded and its transport under a multiplexer."""
-        options: dict[str, Any] = dict(parse_url(self._url))
-        kind = options.pop("connection_class", Connection)
-        connection: Connection = kind(
-            **options,
-            protocol=2,  # stated: RESP3, the default since redis-py 8, may send what nobody asked for
-            retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=CONNECT_TIMEOUT_S,
-            client_name="gateway",
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
+        connection = unconnected(await self._locate())
         try:
-            await connection.connect()  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+            await connect(connection)
             version = await self._prepare(connection)
-            writer = connection._writer  # noqa: SLF001 - redis-py has no public way to its transport
-            assert writer is not None, "connect() has opened it"
-            multiplexer = _Multiplexer(writer.transport, self._on_lost)  # type: ignore[arg-type] # a socket's transport
-            writer.transport.set_protocol(multiplexer)
+            multiplexer = self._multiplexed(connection)
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await discard(connection)
             raise
         self._lost.clear()
         self._multiplexer = multiplexer
         self.last_error = None
         self._ready.set()
-        if self._observer:
-            self._observer.store_connected(version)
+        self._observer.store_connected(version)
         return connection
 
+    def _multiplexed(self, connection: Connection) -> Multiplexer:
+        reader, writer = connection._reader, connection._writer  # noqa: SLF001 - redis-py has no public way to its transport
+        assert reader is not None, "connect() has opened it"
+        assert writer is not None, "connect() has opened it"
+        if reader.at_eof() or writer.is_closing():
+            raise StoreError("closed by the store")  # the multiplexer would not be told any more
+        transport: Any = writer.transport
+        multiplexer = Multiplexer(transport, self.run_id, self._refused, self._on_lost, self._observer)
+        transport.set_protocol(multiplexer)
+        return multiplexer
+
     async def _prepare(self, connection: Connection) -> str:
-        """Checks the version, loads the scripts and reads the clock. Returns the version."""
-
-        async def ask(*parts: str | bytes) -> Any:
-            await connection.send_command(*parts)
-            return await connection.read_response()
-
-        info = (await ask("INFO", "server")).decode()
-        version = next((line.partition(":")[2] for line in info.splitlines() if line.startswith("redis_version:")), "0")
+        """Checks version and role, loads the scripts and reads the clock. Returns the version."""
+        said = _fields(await ask(connection, "INFO", "server"))
+        version = said.get("redis_version", "0")
         if int(version.partition(".")[0]) < REDIS_MAJOR_MIN:
             raise StoreError(f"Redis {version} is too old: {REDIS_MAJOR_MIN} or later is needed")
+        role = _fields(await ask(connection, "INFO", "replication")).get("role")
+        if role != "master":
+            raise StoreError(f"the server is no master but a {role}")
         for script in self._scripts:
-            await ask("SCRIPT", "LOAD", script.source)
-        seconds, microseconds = await ask("TIME")
+            await ask(connection, "SCRIPT", "LOAD", script.source)
+        seconds, microseconds = await ask(connection, "TIME")
+        self.run_id = said.get("run_id", "")
         self.observe_clock(int(seconds) * 1000 + int(microseconds) // 1000)
         return version
 
-    def _on_lost(self, multiplexer: _Multiplexer, error: Exception | None) -> None:
+    def _refused(self, call: Call, message: str) -> bool:
+        if message.startswith("READONLY") and self._multiplexer is not None:
+            self._multiplexer.abort("the server has become a replica")
+        return self._on_refused(call, message)
+
+    def _on_lost(self, multiplexer: Multiplexer, reason: str) -> None:
         if self._multiplexer is not multiplexer:
             return  # hung up on purpose
         self._multiplexer = None
         self._ready.clear()
         self._lost.set()
-        self._note_loss(str(error or "closed by the store"))
+        self._note_loss(reason)
+
+    async def _leave(self) -> None:
+        self._hang_up()
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
 
     def _hang_up(self) -> None:
-        if self._multiplexer is not None:
-            self._multiplexer.close()
-            self._multiplexer = None
-            self._ready.clear()
+        multiplexer, self._multiplexer = self._multiplexer, None
+        self._ready.clear()
+        if multiplexer is not None:
+            multiplexer.abort("hung up")
 
     def _note_loss(self, error: str) -> None:
         self.last_error = error
-        if self._observer:
-            self._observer.store_lost(error)
+        self._observer.store_lost(error)
 
 
-def _packed(*parts: str | bytes | int) -> bytes:
-    packed: bytes = hiredis.pack_command(parts)  # type: ignore[arg-type] # its stub says a tuple of one
-    return packed
+def _fields(info: bytes) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)

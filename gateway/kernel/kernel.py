@@ -4,8 +4,7 @@
 a `StoreError` knows from its class whether the operation may have happened.
 """
 
-import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,13 +13,23 @@ from gateway.domain.claims import Claims
 from gateway.domain.days import Day
 from gateway.domain.join import Join
 from gateway.domain.reasons import DENIALS, Reason
-from gateway.events import Emit, StoreAnswered
+from gateway.events import Emit
 from gateway.kernel import outcomes
-from gateway.kernel.arguments import OUTBOX_MAX, decision_arguments, decision_outcome, move_arguments
-from gateway.kernel.connection import StoreConnection
+from gateway.kernel.arguments import (
+    OUTBOX_MAX,
+    confirm_arguments,
+    confirm_outcome,
+    decision_arguments,
+    decision_outcome,
+    move_arguments,
+)
+from gateway.kernel.epochs import Epochs, Told, ToldSinceStart
 from gateway.kernel.keys import BUCKETS, bucket_key, keys_of
+from gateway.kernel.leg_records import read_legs
 from gateway.kernel.outcomes import DecisionOutcome, Register
+from gateway.kernel.runner import Runner
 from gateway.kernel.scripts import Script
+from gateway.kernel.store import Store
 
 
 TOMBSTONE_MS = 120_000
@@ -33,26 +42,32 @@ TALLIED = tuple([reason for reason in DENIALS if reason.rank < Reason.STORE_UNAV
 
 
 class Kernel:
-    """Runs operations on one store connection. `timeout_s` bounds each of them, `decision_timeout_s` those that a join waits for."""
+    """Runs operations. `timeout_s` bounds each of them, `decision_timeout_s` those that a join waits for.
+
+    `urgent` is a connection of its own for what frees seats and keeps them, so that joins cannot hold it up; left out, there is one for all.
+    """
 
     def __init__(
         self,
-        store: StoreConnection,
+        store: Store,
         scripts: Mapping[str, Script],
         *,
         decision_timeout_s: float,
         timeout_s: float = 5.0,
         emit: Emit = lambda _: None,
+        urgent: Store | None = None,
+        told: Told | None = None,
     ) -> None:
         self._store = store
-        self._emit = emit
-        self._scripts = scripts
+        self.epochs = Epochs(scripts["epoch"], told or ToldSinceStart(), emit)
+        self._runner = Runner(store, scripts, self.epochs, emit)
+        self.urgent = Runner(urgent or store, scripts, self.epochs, emit)
         self._decision_timeout_s = decision_timeout_s
         self._timeout_s = timeout_s
 
-    def store_now_ms(self) -> int:
-        """The store's clock, estimated; never ahead of it."""
-        return self._store.store_now_ms()
+    def store_now_ms(self, customer: str | None = None) -> int:
+        """The clock of the store, of the server that has the customer, estimated; never ahead of it."""
+        return self._store.store_now_ms(keys_of(customer, ("meta",))[0] if customer is not None else None)
 
     async def admit(
         self,
@@ -62,35 +77,52 @@ class Kernel:
         deadline_ms: int,
         lease_ms: int,
         connected: bool,
+        final: bool,
         infos: Sequence[bytes],
     ) -> DecisionOutcome:
         """Decides a join and takes the claims of one alternative.
 
         `infos`, one per alternative, is kept with the leg. After `deadline_ms` (the store's clock) nothing is taken, and nobody waits for the
-        answer.
+        answer. Not `final`: where a lapsed leg may stand in a full limit, that is answered first.
         """
         args = decision_arguments(
-            join, claims, deadline_ms=deadline_ms, lease_ms=lease_ms, connected=connected, infos=infos
+            join, claims, deadline_ms=deadline_ms, lease_ms=lease_ms, connected=connected, final=final, infos=infos
         )
-        answer = await self._run("admit", join.customer, args, self._until(deadline_ms))
+        answer = await self._runner.of_customer("admit", join.customer, args, self._until(join.customer, deadline_ms))
         return decision_outcome(answer, claims)
 
     async def preview(self, join: Join, claims: Claims) -> DecisionOutcome:
         """What `admit` would answer now. Writes nothing."""
         infos = [b""] * len(claims.alternatives)
-        args = decision_arguments(join, claims, deadline_ms=0, lease_ms=0, connected=True, infos=infos)
-        answer = await self._run("preview", join.customer, args, self._decision_timeout_s)
+        args = decision_arguments(join, claims, deadline_ms=0, lease_ms=0, connected=True, final=True, infos=infos)
+        answer = await self._runner.of_customer("preview", join.customer, args, self._decision_timeout_s)
         return decision_outcome(answer, claims)
 
+    async def confirm(
+        self, join: Join, claims: Claims, *, lease_ms: int, connected: bool, infos: Sequence[bytes]
+    ) -> outcomes.ConfirmOutcome:
+        """A leg is connected. One that is not known is counted without a check; not `connected`, it is provisional."""
+        args = confirm_arguments(join, claims, lease_ms=lease_ms, connected=connected, infos=infos)
+        answer = await self.urgent.of_customer("confirm", join.customer, args, self._decision_timeout_s)
+        return confirm_outcome(answer)
+
     async def move(
-        self, join: Join, claims: Claims, *, deadline_ms: int, held: str, quiet: bool, infos: Sequence[bytes]
+        self,
+        join: Join,
+        claims: Claims,
+        *,
+        deadline_ms: int,
+        held: str,
+        quiet: bool,
+        final: bool,
+        infos: Sequence[bytes],
     ) -> DecisionOutcome:
         """Takes a leg from what it holds, with the fingerprint `held`, to the new claims; one step, checked on the net change.
 
         `quiet`: it is not noted where a group that the leg attended is left empty.
         """
-        args = move_arguments(join, claims, deadline_ms=deadline_ms, held=held, quiet=quiet, infos=infos)
-        answer = await self._run("move", join.customer, args, self._until(deadline_ms))
+        args = move_arguments(join, claims, deadline_ms=deadline_ms, held=held, quiet=quiet, final=final, infos=infos)
+        answer = await self._runner.of_customer("move", join.customer, args, self._until(join.customer, deadline_ms))
         return decision_outcome(answer, claims)
 
     async def leg(self, customer: str, connection: str) -> outcomes.Leg | None:
@@ -99,18 +131,18 @@ class Kernel:
         packed = await self._store.command("HGET", legs_key, connection)
         return next(iter(read_legs([(connection.encode(), packed or b"")])), None)
 
-    def _until(self, deadline_ms: int) -> float:
-        return min((deadline_ms - self.store_now_ms()) / 1000, self._decision_timeout_s)
+    def _until(self, customer: str, deadline_ms: int) -> float:
+        return min((deadline_ms - self.store_now_ms(customer)) / 1000, self._decision_timeout_s)
 
     async def release(
         self, customer: str, connection: str, *, node: str = "", cause: str = "released"
     ) -> outcomes.Released | outcomes.NotReleased | outcomes.DayOver:
         """Gives back what a leg took; with `node` only if that node owns it."""
         args = (customer, connection, node, cause, TOMBSTONE_MS, OUTBOX_MAX)
-        answer = await self._run("release", customer, args, self._decision_timeout_s)
+        answer = await self.urgent.of_customer("release", customer, args, self._decision_timeout_s)
         match answer[0]:
             case b"RELEASED":
-                return outcomes.Released(answer[1], answer[2], answer[3] or None)
+                return outcomes.Released(answer[1], answer[3], answer[4] or None)
             case b"ROLL":
                 return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
         return outcomes.NotReleased(answer[1], foreign=answer[0] == b"FOREIGN")
@@ -118,21 +150,26 @@ class Kernel:
     async def install(
         self,
         customer: str,
-        expected: int,
+        expected: int | None,
+        version: int,
         document: bytes,
         day: Day,
         meters: Mapping[str, int],
         *,
         change: str = "install",
     ) -> outcomes.Installed | outcomes.VersionConflict | outcomes.DayOver | outcomes.Stale:
-        """Replaces entitlements of version `expected` (0: none yet); `meters` are the commitments of `day` by group."""
+        """Replaces entitlements of version `expected` by those of `version`; `meters` are the commitments of `day` by group.
+
+        `expected` 0: none yet; None: any that is older.
+        """
         args = (
-            customer, expected, document, day.ordinal, day.start_ms, day.end_ms, change, OUTBOX_MAX, *_flat(meters),
+            customer, "" if expected is None else expected, version, document, day.ordinal, day.start_ms, day.end_ms, change, OUTBOX_MAX,
+            *_flat(meters),
         )  # fmt: skip
-        answer = await self._run("install", customer, args, self._timeout_s)
+        answer = await self._runner.of_customer("install", customer, args, self._timeout_s)
         match answer[0]:
             case b"INSTALLED":
-                return outcomes.Installed(answer[1], answer[2])
+                return outcomes.Installed(answer[1], version)
             case b"CONFLICT":
                 return outcomes.VersionConflict(answer[1], int(answer[2]))
             case b"ROLL":
@@ -141,7 +178,7 @@ class Kernel:
 
     async def entitlements(self, customer: str) -> outcomes.Entitlements:
         """What is installed for a customer."""
-        answer = await self._run("entitlements", customer, (), self._decision_timeout_s)
+        answer = await self._runner.of_customer("entitlements", customer, (), self._decision_timeout_s)
         return outcomes.Entitlements(answer[1], int(answer[2]), int(answer[3]), answer[4])
 
     async def roll(self, customer: str, version: int, days: Sequence[tuple[Day, Mapping[str, int]]]) -> int | None:
@@ -151,12 +188,13 @@ class Kernel:
         for day, meters in days:
             rows += [day.ordinal, day.start_ms, day.end_ms, *_flat({group: meters.get(group, -1) for group in groups})]
         args = (customer, version, len(groups), DAYS_KEPT, OUTBOX_MAX, *rows)
-        answer = await self._run("roll", customer, args, self._timeout_s)
-        return int(answer[2]) if answer[0] == b"ROLLED" else None
+        answer = await self._runner.of_customer("roll", customer, args, self._timeout_s)
+        return int(answer[3]) if answer[0] == b"ROLLED" else None
 
     async def snapshot(self, customer: str, groups: Sequence[str]) -> outcomes.Snapshot | outcomes.DayOver:
         """Use, registers and tallies of a customer."""
-        answer = await self._run("snapshot", customer, (len(groups), *groups, *TALLIED), self._timeout_s)
+        args = (len(groups), *groups, *TALLIED)
+        answer = await self._runner.of_customer("snapshot", customer, args, self._timeout_s)
         if answer[0] == b"ROLL":
             return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
         pairs, tallies = answer[8 : 8 + 2 * len(groups)], answer[8 + 2 * len(groups) :]
@@ -241,34 +279,14 @@ class Kernel:
 
     async def dump(self, customer: str, legs_max: int) -> list[Any]:
         """Raw state for `verify`; see `lua/dump.lua`."""
-        answer: list[Any] = await self._run("dump", customer, (legs_max,), self._timeout_s)
+        answer: list[Any] = await self._runner.of_customer("dump", customer, (legs_max,), self._timeout_s)
         return answer
 
     async def repair(self, customer: str, mark: bytes, counts: Mapping[str, int]) -> bool:
         """Writes counts, if nothing has changed since `mark`; says whether it did."""
-        answer = await self._run("repair", customer, (customer, mark, OUTBOX_MAX, *_flat(counts)), self._timeout_s)
+        args = (customer, mark, OUTBOX_MAX, *_flat(counts))
+        answer = await self._runner.of_customer("repair", customer, args, self._timeout_s)
         return bool(answer[0] == b"REPAIRED")
-
-    async def _run(self, name: str, customer: str, args: Sequence[Any], timeout_s: float) -> list[Any]:
-        script = self._scripts[name]
-        began = time.perf_counter()
-        answer: list[Any] = await self._store.call(script, keys_of(customer, script.keys), args, timeout_s)
-        self._emit(StoreAnswered(name, time.perf_counter() - began))
-        if type(answer[1]) is int:
-            self._store.observe_clock(answer[1])
-        return answer
-
-
-def read_legs(pairs: Iterable[tuple[bytes, bytes]]) -> Iterable[outcomes.Leg]:
-    """The legs among the fields of a `legs` hash, which also holds tombstones and a sentinel."""
-    for connection, packed in pairs:
-        if not packed or packed.startswith(b"-"):
-            continue
-        admitted, connected, lease, node, fingerprint, groups, overage, would_deny, info = msgspec.msgpack.decode(packed)
-        yield outcomes.Leg(
-            connection.decode(), admitted, connected or None, lease, node, tuple(groups or ()), bool(overage), would_deny,
-            info.encode(), fingerprint,
-        )  # fmt: skip
 
 
 def _flat(pairs: Mapping[str, int]) -> list[str | int]:

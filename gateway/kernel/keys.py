@@ -10,6 +10,7 @@ import zlib
 BUCKETS = 64
 
 BUCKET_KEYS = ("meta", "outbox", "customers")
+NODE_KEYS = ("nodes", "gateways")
 CUSTOMER_KEYS = ("groups", "legs", "leases", "tombstones", "days", "past", "entitlements")
 
 
@@ -22,6 +23,17 @@ def bucket_key(name: str, bucket: int) -> str:
     """A key that the customers of a bucket share."""
     assert name in BUCKET_KEYS
     return f"gateway:{{b{bucket:02d}}}:{name}"
+
+
+def bucket_keys(names: tuple[str, ...], bucket: int) -> tuple[bytes, ...]:
+    """The keys with these names, in this order, for one bucket."""
+    return tuple([bucket_key(name, bucket).encode() for name in names])
+
+
+def node_key(name: str) -> str:
+    """A key about all nodes, or all gateways; in a slot of its own."""
+    assert name in NODE_KEYS
+    return f"gateway:{{nodes}}:{name}"
 
 
 @functools.lru_cache(maxsize=65536)

@@ -100,6 +100,47 @@ class Moved(msgspec.Struct, frozen=True):
     now_ms: int
 
 
+class Recovering(msgspec.Struct, frozen=True):
+    """The store has lost something that nodes are bringing back; no limit can be judged."""
+
+    now_ms: int
+
+
+class Lapsed(msgspec.Struct, frozen=True):
+    """A limit is full, and lapsed legs of the customer may stand in it."""
+
+    now_ms: int
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """The leg is known, and connected."""
+
+    now_ms: int
+    admitted_ms: int
+    connected_ms: int
+    lease_ms: int
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """The leg was not known, and is counted now."""
+
+    now_ms: int
+    lease_ms: int
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """The leg was released, or ended by an operator (cause `operator`)."""
+
+    now_ms: int
+    cause: str
+
+
+class Nobody(msgspec.Struct, frozen=True):
+    """The customer is not known."""
+
+    now_ms: int
+
+
 class Released(msgspec.Struct, frozen=True):
     """The leg gave back what it took. `connected_ms` is None where it was never connected."""
 
@@ -184,6 +225,8 @@ class Leg(msgspec.Struct, frozen=True):
     info: bytes
     fingerprint: str = ""
     expires_ms: int | None = None
+    adopted: bool = False
+    """Counted without a check, because it was there."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -240,4 +283,8 @@ DecisionOutcome = (
     | Bound
     | Unknown
     | Moved
+    | Recovering
+    | Lapsed
 )
+
+ConfirmOutcome = Confirmed | Adopted | Dead | Nobody | Conflict | Stale | DayOver | Bound

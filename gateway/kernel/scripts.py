@@ -9,7 +9,8 @@ from importlib.resources.abc import Traversable
 
 
 OPERATIONS = (
-    "admit", "preview", "move", "release", "install", "entitlements", "roll", "snapshot", "dump", "repair",
+    "admit", "preview", "move", "confirm", "release", "renew", "lapsed", "sweep", "epoch", "recovered", "beat", "present",
+    "install", "assert", "entitlements", "roll", "snapshot", "dump", "repair",
 )  # fmt: skip
 
 

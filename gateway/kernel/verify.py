@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.kernel.kernel import Kernel, read_legs
+from gateway.kernel.kernel import Kernel
+from gateway.kernel.leg_records import read_legs
 from gateway.kernel.outcomes import Leg
 
 

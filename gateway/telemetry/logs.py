@@ -7,7 +7,21 @@ from typing import Literal
 
 import structlog
 
-from gateway.events import CustomerChanged, Decided, Event, StoreConnected, StoreFailed, StoreLost
+from gateway.events import (
+    CustomerChanged,
+    Decided,
+    EpochBegan,
+    Event,
+    LegsReclaimed,
+    LoadShed,
+    Recovered,
+    Restored,
+    StoreConnected,
+    StoreFailed,
+    StoreLost,
+    StoreStalled,
+    SweepHeld,
+)
 
 
 LINES_PER_SECOND_MAX = 50
@@ -75,6 +89,28 @@ class Logs:
                 self._log.info(
                     "customer.changed", customer=event.customer, change=event.change, version=event.version, by=event.by
                 )
+            case _:
+                self._listen_to_liveness(event)
+
+    def _listen_to_liveness(self, event: Event) -> None:
+        match event:
+            case LegsReclaimed() if self._may_write(logging.INFO):
+                self._log.info("legs.reclaimed", customer=event.customer, legs=event.legs, cause=event.cause)
+            case SweepHeld() if self._may_write(logging.WARNING):
+                self._log.warning("sweep.held", bucket=event.bucket, lapsed=event.lapsed, legs=event.legs)
+            case EpochBegan():
+                level = logging.ERROR if event.lost else logging.WARNING
+                self._log.log(level, "epoch.began", bucket=event.bucket, epoch=event.epoch, lost=event.lost)
+            case Restored():
+                self._log.warning(
+                    "bucket.restored", bucket=event.bucket, customers=event.customers, registers=event.registers
+                )
+            case Recovered():
+                self._log.info("bucket.recovered", bucket=event.bucket)
+            case StoreStalled() if self._may_write(logging.WARNING):
+                self._log.warning("store.stalled" if event.stalled else "store.answers")
+            case LoadShed():
+                self._log.warning("load.shed" if event.behind else "load.kept_up")
 
     def _may_write(self, level: int) -> bool:
         if not self._log.is_enabled_for(level):

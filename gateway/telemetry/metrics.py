@@ -15,12 +15,21 @@ from gateway.api.problems import Problem
 from gateway.events import (
     CustomerChanged,
     Decided,
+    EpochBegan,
     Event,
+    JournalChanged,
+    LegConfirmed,
     LegReleased,
+    LegsReclaimed,
+    LoadShed,
+    Recovered,
+    Restored,
     StoreAnswered,
     StoreConnected,
     StoreFailed,
     StoreLost,
+    StoreStalled,
+    SweepHeld,
 )
 from gateway.kernel.errors import StoreError
 from gateway.telemetry.customers import CustomerMetrics
@@ -29,7 +38,8 @@ from gateway.telemetry.findings import FindingMetrics
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 CHANGES = frozenset({
-    "install", "remove", "suspend", "resume", "terminate", "suspend_host", "resume_host", "certify", "report_count", "book", "forget",
+    "install", "restore", "remove", "suspend", "resume", "terminate", "suspend_host", "resume_host", "certify", "report_count", "book",
+    "forget",
 })  # fmt: skip
 """Changes of customers by name; all others count as `other`."""
 
@@ -83,9 +93,33 @@ class Metrics:
         self._store_connects = Counter(
             "gateway_store_connects", "Connections made to the store.", registry=self.registry
         )
-        self._changes = Counter(
-            "gateway_customer_changes", "Changes of customers.", ["change"], registry=self.registry
+        self._changes = Counter("gateway_customer_changes", "Changes of customers.", ["change"], registry=self.registry)
+        self._confirmed = self._counter("gateway_confirmations", "Legs that said they are connected.", "result")
+        self._reclaimed = self._counter("gateway_legs_reclaimed", "Seats taken back without a release.", "cause")
+        self._held = self._counter(
+            "gateway_sweeps_held", "Sweeps that would have taken over half of a bucket, and wait."
         )
+        self._epochs = self._counter(
+            "gateway_store_epochs", "Buckets that were met on another or an emptied store.", "lost"
+        )
+        self._recovered = self._counter(
+            "gateway_buckets_recovered", "Buckets whose nodes have brought back what was lost."
+        )
+        self._restored = self._counter("gateway_restored", "What was put back into the store from disk.", "what")
+        self._journal = Gauge(
+            "gateway_journal_entries", "Operations that wait on disk for the store.", registry=self.registry
+        )
+        self._stalled = Gauge(
+            "gateway_store_breaker_open",
+            "Whether calls are refused at once, as the store does not answer.",
+            registry=self.registry,
+        )
+        self._behind = Gauge(
+            "gateway_behind", "Whether joins are decided without the store to catch up.", registry=self.registry
+        )
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, registry=self.registry)
 
     def listen(self, event: Event) -> None:
         """Counts an event."""
@@ -111,6 +145,30 @@ class Metrics:
                 self._store_up.set(0)
             case CustomerChanged():
                 self._changes.labels(event.change if event.change in CHANGES else "other").inc()
+            case _:
+                self._listen_to_liveness(event)
+
+    def _listen_to_liveness(self, event: Event) -> None:
+        match event:
+            case LegConfirmed():
+                self._child(self._confirmed, event.result).inc()
+            case LegsReclaimed():
+                self._reclaimed.labels(event.cause).inc(event.legs)
+            case SweepHeld():
+                self._held.inc()
+            case EpochBegan():
+                self._epochs.labels(str(event.lost).lower()).inc()
+            case Recovered():
+                self._recovered.inc()
+            case Restored():
+                self._restored.labels("customers").inc(event.customers)
+                self._restored.labels("registers").inc(event.registers)
+            case JournalChanged():
+                self._journal.set(event.pending)
+            case StoreStalled():
+                self._stalled.set(event.stalled)
+            case LoadShed():
+                self._behind.set(event.behind)
 
     def _child(self, metric: M, *labels: str) -> M:
         """The series of a metric with these labels. Kept at hand: looking one up costs more than counting."""

@@ -19,7 +19,8 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from support import ALWAYS, RunningGateway, customer_data, events, join_data, named_hosts, ports, teams_ports
 
-from gateway.app import Telemetry, build_apps, build_core
+from gateway.app import build_apps
+from gateway.core import Telemetry, build_core
 from gateway.domain.telephones import Telephones
 from gateway.tokens import Tokens
 

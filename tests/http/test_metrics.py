@@ -22,7 +22,7 @@ from support import (
     term,
 )
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.telemetry import findings
 from gateway.telemetry.findings import FindingMetrics
 

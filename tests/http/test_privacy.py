@@ -19,7 +19,7 @@ from plans import china, corporate, dolby_rooms, global_audio, per_event, premiu
 from redis.asyncio import Redis
 from support import RunningGateway, customer_data, events, join_data, named_hosts, ports, teams_ports
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.join import Telephone
 from gateway.domain.telephones import is_kept
 

@@ -8,7 +8,7 @@ import pytest
 from plans import corporate, dolby_rooms, special_offer, teams_enterprise
 from support import Clock, admit, customer, install, join, named_hosts, ports, term, told
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.changes import certified, removed, reported
 from gateway.domain.compliance import Finding
 from gateway.domain.days import day

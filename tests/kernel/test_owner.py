@@ -5,7 +5,7 @@ from collections import Counter
 
 from support import admit, customer, install, join, named_hosts, told
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.claims import Claims, Facts
 from gateway.domain.join import Join
 from gateway.kernel.outcomes import Admitted, Bound, DecisionOutcome
@@ -17,7 +17,9 @@ ALICE, BOB = "alice@acme.example", "bob@acme.example"
 async def take(core: Core, asked: Join, claims: Claims) -> DecisionOutcome:
     """One evaluation of claims, without compiling again."""
     deadline_ms = core.kernel.store_now_ms() + 5000
-    return await core.kernel.admit(asked, claims, deadline_ms=deadline_ms, lease_ms=60_000, connected=True, infos=[b"[]"])
+    return await core.kernel.admit(
+        asked, claims, deadline_ms=deadline_ms, lease_ms=60_000, connected=True, final=True, infos=[b"[]"]
+    )
 
 
 async def test_claims_for_another_owner_than_the_live_meeting_has_are_answered_with_its_owner(core: Core) -> None:

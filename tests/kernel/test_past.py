@@ -9,7 +9,7 @@ import pytest
 from plans import corporate, dolby_rooms, per_event
 from support import Clock, admit, customer, events, install, join, named_hosts, ports, teams_ports, term, told
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.changes import removed
 from gateway.domain.claims import level_of, member_of
 from gateway.domain.days import day

@@ -7,7 +7,7 @@ from plans import china, corporate, global_audio, per_event, premium_calling
 from stage import TODAY, Refusal, Stage, opened, refusal, use
 from support import Clock, events, ports, teams_ports, term
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.days import day
 from gateway.domain.join import Telephone
 

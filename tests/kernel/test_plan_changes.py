@@ -10,7 +10,7 @@ from plans import china, corporate, dolby_rooms, network_rooms, per_event, speci
 from stage import TODAY, Refusal, Stage, opened, refusal, use
 from support import Clock, events, named_hosts, ports, teams_ports, term
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.days import day
 
 

@@ -7,7 +7,7 @@ from plans import per_event
 from stage import HOUR_MS, TODAY, Refusal, Stage, opened, refusal, use
 from support import Clock, events, term
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.days import day
 
 

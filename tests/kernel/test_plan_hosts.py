@@ -7,7 +7,7 @@ from plans import active_enterprise, active_group, corporate, person, teams_ente
 from stage import Refusal, Stage, opened, refusal, use
 from support import Clock, named_hosts, ports
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.changes import host_resumed, host_suspended
 from gateway.domain.messages import ADVICE
 

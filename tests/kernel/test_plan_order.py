@@ -7,7 +7,7 @@ from plans import china, dolby_rooms, per_event
 from stage import HOUR_MS, MINUTE_MS, TODAY, Stage, opened
 from support import Clock, events, named_hosts, ports, set_status, teams_ports
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.changes import removed
 
 

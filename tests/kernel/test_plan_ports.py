@@ -7,7 +7,7 @@ from plans import premium_calling
 from stage import HOUR_MS, TODAY, Refusal, Stage, opened, refusal, use
 from support import Clock, named_hosts, ports, term
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.kernel.outcomes import Spell
 
 

@@ -7,7 +7,7 @@ from plans import dolby_rooms, network_rooms, per_event
 from stage import Refusal, Stage, opened, refusal, use
 from support import Clock, customer, ports, teams_ports
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.catalogue import CatalogueInvalid
 
 

@@ -7,7 +7,7 @@ from plans import special_offer, teams_enterprise, teams_hosts
 from stage import TODAY, Refusal, Stage, opened, refusal, use
 from support import Clock, teams_ports, term
 
-from gateway.app import Core
+from gateway.core import Core
 
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"

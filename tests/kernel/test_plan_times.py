@@ -18,7 +18,7 @@ from plans import (
 from stage import HOUR_MS, MINUTE_MS, TODAY, Refusal, Stage, day_of, opened, refusal
 from support import Clock, events, named_hosts, ports, teams_ports, term
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.days import Day, day
 
 

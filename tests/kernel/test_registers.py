@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from support import Clock, admit, customer, install, join, ports, term, told
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.domain.days import Day, day
 from gateway.kernel.keys import keys_of
 

@@ -3,7 +3,7 @@
 import pytest
 from support import admit, customer, events, install, join, named_hosts, ports
 
-from gateway.app import Core
+from gateway.core import Core
 from gateway.kernel.keys import keys_of
 from gateway.kernel.verify import Difference, verify
 

@@ -7,46 +7,53 @@
 -- KEYS[4] legs
 -- KEYS[5] leases
 -- KEYS[6] past
--- ARGV[1] customer
--- ARGV[2] connection
--- ARGV[3] fingerprint
--- ARGV[4] deadline_ms      instant after which nothing may be taken, by the store's clock
--- ARGV[5] version          entitlements that the claims were compiled from; 0: customer unknown
--- ARGV[6] day              ordinal of the day that they were compiled for
--- ARGV[7] shadow           1: let in what the checks would deny, and take nothing for it
--- ARGV[8] bind_group       group that keeps the facts of the meeting
--- ARGV[9] facts            those of the live meeting that the claims were compiled for; empty: for one that is not live
--- ARGV[10] person_group    counts the legs of who joins; empty: nobody is named
--- ARGV[11] audio           the leg is audio-only: `no`, `alone` (as long as it is alone in person_group), `yes`
--- ARGV[12] lease_ms
--- ARGV[13] connected       1: connected at once; 0: provisional until confirmed
--- ARGV[14] node
--- ARGV[15] outbox_max      entries kept of the bucket's outbox
--- ARGV[16...] alternatives see include/decide.lua; the info of each is kept with the leg, not looked into
+-- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[3] customer
+-- ARGV[4] connection
+-- ARGV[5] fingerprint
+-- ARGV[6] deadline_ms      instant after which nothing may be taken, by the store's clock
+-- ARGV[7] version          entitlements that the claims were compiled from; 0: customer unknown
+-- ARGV[8] day              ordinal of the day that they were compiled for
+-- ARGV[9] shadow           1: let in what the checks would deny, and take nothing for it
+-- ARGV[10] bind_group       group that keeps the facts of the meeting
+-- ARGV[11] facts            those of the live meeting that the claims were compiled for; empty: for one that is not live
+-- ARGV[12] person_group    counts the legs of who joins; empty: nobody is named
+-- ARGV[13] audio           the leg is audio-only: `no`, `alone` (as long as it is alone in person_group), `yes`
+-- ARGV[14] lease_ms
+-- ARGV[15] connected       1: connected at once; 0: provisional until confirmed
+-- ARGV[16] node
+-- ARGV[17] outbox_max      entries kept of the bucket's outbox
+-- ARGV[18] final           1: lapsed legs were reclaimed just now; a full limit is a denial
+-- ARGV[19...] alternatives see include/decide.lua; the info of each is kept with the leg, not looked into
 --
 -- Answers
---   ADMIT now alternative overage count...      REPLAY now admitted connected lease overage would_deny info (group count)...
---   SHADOW now alternative check use            DENY now alternative check use child
+--   ADMIT now id alternative overage count...   REPLAY now admitted connected lease overage would_deny info (group count)...
+--   SHADOW now id alternative check use         DENY now id alternative check use child
 --   CONFLICT now | RELEASED now | LATE now | STALE now version [day] | ROLL now version day | BOUND now [facts]
--- Only ADMIT and SHADOW take anything; DENY of a known customer adds to its tally and to the outbox.
+--   EPOCH now epoch      the store is not what the gateway knows
+--   RECOVERING now       it has lost something that nodes are bringing back: no limit can be judged
+--   LAPSED now           a limit is full, and lapsed legs of the customer may stand in it: reclaim them, and ask again as `final`
+-- Only ADMIT and SHADOW take anything; DENY of a known customer adds to its tally and to the outbox. `id`: of the entry in the outbox.
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 16, 100000, 1000
+local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 19, 100000, 1000
 
 local meta_key, outbox_key, groups_key, legs_key, leases_key, past_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local customer, connection, fingerprint = ARGV[1], ARGV[2], ARGV[3]
-local version, day, bind_group, facts, person, audio = ARGV[5], ARGV[6], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local lease_ms, connected, node, outbox_max = tonumber(ARGV[12]), ARGV[13] == '1', ARGV[14], ARGV[15]
-local leg, held, freed, again, deletes
+local customer, connection, fingerprint = ARGV[3], ARGV[4], ARGV[5]
+local version, day, bind_group, facts, person, audio = ARGV[7], ARGV[8], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local lease_ms, connected, node, outbox_max = tonumber(ARGV[14]), ARGV[15] == '1', ARGV[16], ARGV[17]
+local lapses_key, leg, held, freed, again, deletes = leases_key
 
 local now = clock()
+-- @include epoch
 -- @include replay
 if leg then return {'CONFLICT', now} end
-if now > tonumber(ARGV[4]) then return {'LATE', now} end
+if now > tonumber(ARGV[6]) then return {'LATE', now} end
+if meta[3] and now < tonumber(meta[3]) then return {'RECOVERING', now} end
 -- @include decide
 
-local epoch, info = redis.call('HGET', meta_key, 'epoch'), ARGV[at + 1]
+local info = ARGV[at + 1]
 local would_deny, overage, groups, writes = '', 0, {}, {'!joined', (head[6] or 0) + 1}
 if failed then
   -- @include refuse
@@ -75,11 +82,11 @@ local packed = cmsgpack.pack({now, connected and now or 0, lease_ms, node, finge
 redis.call('HSET', groups_key, unpack(writes))
 redis.call('HSET', legs_key, connection, packed)
 redis.call('ZADD', leases_key, now + lease_ms, connection)
-redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
+local id = redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
   'op', 'admit', 'at', now, 'customer', customer, 'connection', connection, 'leg', packed)
-if failed then return {'SHADOW', now, alternative, failed, n[failed]} end
-local answer = {'ADMIT', now, alternative, overage}
+if failed then return {'SHADOW', now, id, alternative, failed, n[failed]} end
+local answer = {'ADMIT', now, id, alternative, overage}
 for k = 1, size do
-  answer[4 + k] = taken[k] and n[k] + 1 or n[k]
+  answer[5 + k] = taken[k] and n[k] + 1 or n[k]
 end
 return answer

@@ -7,7 +7,8 @@
 -- KEYS[4] leases
 -- KEYS[5] tombstones
 -- KEYS[6] past
--- ARGV[1] legs_max         0: only the groups
+-- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[3] legs_max         0: only the groups
 --
 -- Answers: DUMP mark groups legs leases tombstones past, each a flat list of pairs; TOO_MANY mark legs.
 -- `mark` is the last number of the outbox: as long as it stands still, nothing in the bucket has changed.
@@ -17,7 +18,7 @@ local mark = ''
 for i = 1, #info, 2 do
   if info[i] == 'last-generated-id' then mark = info[i + 1] end
 end
-local legs_max = tonumber(ARGV[1])
+local legs_max = tonumber(ARGV[3])
 local groups = redis.call('HGETALL', KEYS[2])
 if legs_max == 0 then return {'DUMP', mark, groups, {}, {}, {}, {}} end
 local size = redis.call('HLEN', KEYS[3])

@@ -11,18 +11,21 @@
 -- KEYS[8] days
 -- KEYS[9] entitlements
 -- KEYS[10] past
--- ARGV[1] customer
--- ARGV[2] expected         version that is replaced; 0: none yet
--- ARGV[3] document         kept, not looked into
--- ARGV[4] day              ordinal of the day for which the commitments hold
--- ARGV[5] from             its first millisecond
--- ARGV[6] until            the first of the next
--- ARGV[7] change           what is done, for the outbox: install, suspend, ...
--- ARGV[8] outbox_max
--- ARGV[9...] meters        (group committed)...
+-- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[3] customer
+-- ARGV[4] expected         version that is replaced; 0: none yet; empty: any that is older than the new one
+-- ARGV[5] version          the new one
+-- ARGV[6] document         kept, not looked into
+-- ARGV[7] day              ordinal of the day for which the commitments hold
+-- ARGV[8] from             its first millisecond
+-- ARGV[9] until            the first of the next
+-- ARGV[10] change          what is done, for the outbox: install, suspend, restore, ...
+-- ARGV[11] outbox_max
+-- ARGV[12...] meters       (group committed)...
 --
 -- Answers
---   INSTALLED now version       CONFLICT now version       ROLL now version day       STALE now version day (compiled for another day)
+--   INSTALLED now id            CONFLICT now version       ROLL now version day       STALE now version day (compiled for another day)
+--   EPOCH now epoch
 -- A change of commitments is judged at once: registers of the day move if use is above the new one.
 
 -- @include clock
@@ -30,13 +33,14 @@
 
 local meta_key, outbox_key, customers_key, groups_key, legs_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local leases_key, tombstones_key, days_key, entitlements_key, past_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local customer, expected, document, day, from, until_, change = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local outbox_max, METERS_AT = ARGV[8], 9
+local customer, expected, next_version, document, day, from, until_ = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local change, outbox_max, METERS_AT = ARGV[10], ARGV[11], 12
 
 local now = clock()
+-- @include epoch
 local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until')
 local version = head[1] or '0'
-if version ~= expected then return {'CONFLICT', now, version} end
+if (expected ~= '' and version ~= expected) or tonumber(version) >= tonumber(next_version) then return {'CONFLICT', now, version} end
 if version == '0' then
   if now < tonumber(from) or now >= tonumber(until_) then return {'STALE', now, version, day} end
 else
@@ -45,7 +49,6 @@ else
   if now < tonumber(head[3]) then now = tonumber(head[3]) end
 end
 
-local next_version = tonumber(version) + 1
 local writes = {'!version', next_version, '!day', day, '!from', from, '!until', until_}
 for i = METERS_AT, #ARGV, 2 do
   local group, committed = ARGV[i], tonumber(ARGV[i + 1])
@@ -68,11 +71,10 @@ if version == '0' then
   redis.call('ZADD', tombstones_key, 'inf', '')
   redis.call('HSET', days_key, '', '')
   redis.call('HSET', past_key, '', '')
-  redis.call('HSETNX', meta_key, 'epoch', now)
 end
 redis.call('HSET', groups_key, unpack(writes))
 redis.call('SET', entitlements_key, document)
 redis.call('HSET', customers_key, customer, next_version)
-redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, redis.call('HGET', meta_key, 'epoch') .. '-*',
+local id = redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
   'op', change, 'at', now, 'customer', customer, 'version', next_version)
-return {'INSTALLED', now, next_version}
+return {'INSTALLED', now, id}

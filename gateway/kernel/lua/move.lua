@@ -6,30 +6,32 @@
 -- KEYS[3] groups
 -- KEYS[4] legs
 -- KEYS[5] past
--- ARGV[1...15] as of admit; the lease stays as it is, an empty node leaves the owner
--- ARGV[16] held            fingerprint that the leg has as yet
--- ARGV[17] quiet            1: it is not noted where a group that the leg attended is left empty
--- ARGV[18...] alternatives see include/decide.lua
+-- KEYS[6] leases
+-- ARGV[1...18] as of admit; the lease stays as it is, an empty node leaves the owner
+-- ARGV[19] held            fingerprint that the leg has as yet
+-- ARGV[20] quiet           1: it is not noted where a group that the leg attended is left empty
+-- ARGV[21...] alternatives see include/decide.lua
 --
--- Answers: as of admit, without CONFLICT; also
+-- Answers: as of admit, without CONFLICT and RECOVERING; also
 --   UNKNOWN now              no such leg            MOVED now              the leg is not (any more) what `held` says
 -- Checked on the net change of each group: one that the leg stays in, or that grows no further than it was, refuses nothing.
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 18, 100000, 1000
+local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 21, 100000, 1000
 
 local meta_key, outbox_key, groups_key, legs_key, past_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local customer, connection, fingerprint = ARGV[1], ARGV[2], ARGV[3]
-local version, day, bind_group, facts, person = ARGV[5], ARGV[6], ARGV[8], ARGV[9], ARGV[10]
-local node, outbox_max = ARGV[14], ARGV[15]
-local quiet, leg, leases_key = ARGV[17] == '1', nil, nil
+local customer, connection, fingerprint = ARGV[3], ARGV[4], ARGV[5]
+local version, day, bind_group, facts, person = ARGV[7], ARGV[8], ARGV[10], ARGV[11], ARGV[12]
+local node, outbox_max = ARGV[16], ARGV[17]
+local quiet, lapses_key, leg, leases_key = ARGV[20] == '1', KEYS[6], nil, nil
 
 local now = clock()
+-- @include epoch
 -- @include replay
 if not leg then return {'UNKNOWN', now} end
-if leg[FINGERPRINT] ~= ARGV[16] then return {'MOVED', now} end
-if now > tonumber(ARGV[4]) then return {'LATE', now} end
+if leg[FINGERPRINT] ~= ARGV[19] then return {'MOVED', now} end
+if now > tonumber(ARGV[6]) then return {'LATE', now} end
 -- @include give
 local held, again, connected = counts, {}, leg[CONNECTED] > 0
 for _, group in ipairs(leg[GROUPS]) do
@@ -45,7 +47,7 @@ for _, group in ipairs(emptied) do
 end
 -- @include decide
 
-local epoch, info = redis.call('HGET', meta_key, 'epoch'), ARGV[at + 1]
+local info = ARGV[at + 1]
 local would_deny, overage, groups, writes, deletes = '', 0, {}, {}, {}
 if failed then
   -- @include refuse
@@ -72,11 +74,11 @@ local packed = cmsgpack.pack({
 if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
 if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end
 redis.call('HSET', legs_key, connection, packed)
-redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
+local id = redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
   'op', 'move', 'at', now, 'customer', customer, 'connection', connection, 'leg', packed)
-if failed then return {'SHADOW', now, alternative, failed, n[failed]} end
-local answer = {'ADMIT', now, alternative, overage}
+if failed then return {'SHADOW', now, id, alternative, failed, n[failed]} end
+local answer = {'ADMIT', now, id, alternative, overage}
 for k = 1, size do
-  answer[4 + k] = taken[k] and n[k] + 1 or n[k]
+  answer[5 + k] = taken[k] and n[k] + 1 or n[k]
 end
 return answer

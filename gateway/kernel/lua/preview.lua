@@ -4,33 +4,36 @@
 -- KEYS[1] groups
 -- KEYS[2] legs
 -- KEYS[3] past
+-- KEYS[4] meta
 -- ARGV[1...] as of admit; the lease, node and outbox are not looked at
 --
--- Answers: as of admit, without LATE.
+-- Answers: as of admit, without LATE and LAPSED; ids are empty.
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT = 16
+local ALTERNATIVES_AT = 19
 
-local groups_key, legs_key, past_key = KEYS[1], KEYS[2], KEYS[3]
-local connection, fingerprint, version, day = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
-local bind_group, facts, person = ARGV[8], ARGV[9], ARGV[10]
+local groups_key, legs_key, past_key, meta_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local connection, fingerprint, version, day = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
+local bind_group, facts, person = ARGV[10], ARGV[11], ARGV[12]
 local leg, held, freed, leases_key
 
-local now = clock()
+local id, now = '', clock()
+-- @include epoch
 -- @include replay
 if leg then return {'CONFLICT', now} end
+if meta[3] and now < tonumber(meta[3]) then return {'RECOVERING', now} end
 -- @include decide
 
 if failed then
   -- @include denied
-  if ARGV[7] == '1' and version ~= '0' then return {'SHADOW', now, alternative, failed, n[failed]} end
+  if ARGV[9] == '1' and version ~= '0' then return {'SHADOW', now, id, alternative, failed, n[failed]} end
   return denied
 end
-local answer = {'ADMIT', now, alternative, 0}
+local answer = {'ADMIT', now, id, alternative, 0}
 for k = 1, size do
   local committed = ARGV[at + 6 * k]
-  answer[4 + k] = taken[k] and n[k] + 1 or n[k]
-  if taken[k] and committed ~= '-1' and n[k] + 1 > tonumber(committed) then answer[4] = 1 end
+  answer[5 + k] = taken[k] and n[k] + 1 or n[k]
+  if taken[k] and committed ~= '-1' and n[k] + 1 > tonumber(committed) then answer[5] = 1 end
 end
 return answer

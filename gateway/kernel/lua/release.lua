@@ -8,17 +8,21 @@
 -- KEYS[5] leases
 -- KEYS[6] tombstones
 -- KEYS[7] past
--- ARGV[1] customer
--- ARGV[2] connection
--- ARGV[3] node             only if that node owns the leg; empty: whoever does
--- ARGV[4] cause            `released` or `operator`
--- ARGV[5] tombstone_ms
--- ARGV[6] outbox_max
+-- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[3] customer
+-- ARGV[4] connection
+-- ARGV[5] node             only if that node owns the leg; empty: whoever does
+-- ARGV[6] cause            `released`, `operator` or `unanswered`
+-- ARGV[7] tombstone_ms
+-- ARGV[8] outbox_max
 --
 -- Answers
---   RELEASED now admitted connected        UNKNOWN now        FOREIGN now (another node owns it)        ROLL now version day
+--   RELEASED now id admitted connected     UNKNOWN now        FOREIGN now (another node owns it)        ROLL now version day
+--   EPOCH now epoch
 -- UNKNOWN is a quiet success: a release that overtook its admit. It leaves a tombstone too, for customers that exist; not where an operator
 -- wanted to end it, because that was no release on its way.
+-- `unanswered`: nobody heard that the leg was admitted. It is given back only if there was no sign of life since, and without a tombstone,
+-- because the caller may ask again with the same id.
 
 -- @include clock
 -- @include legs
@@ -26,9 +30,11 @@ local PURGE_MAX, SPELLS_MAX = 4, 1000   -- more than one, so that tombstones shr
 
 local meta_key, outbox_key, groups_key, legs_key, leases_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local tombstones_key, past_key = KEYS[6], KEYS[7]
-local customer, connection, node, cause, quiet = ARGV[1], ARGV[2], ARGV[3], ARGV[4], false
+local customer, connection, node, cause, outbox_max = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[8]
+local op, id = 'release', ''
 
 local now = clock()
+-- @include epoch
 local packed, leg = redis.call('HGET', legs_key, connection), nil
 if packed then
   local expires = string.match(packed, '^%-(%d+):')
@@ -39,29 +45,22 @@ if packed then
   end
 end
 if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
-local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until', '!shadow')
+if cause == 'unanswered' and not (leg and tonumber(redis.call('ZSCORE', leases_key, connection)) == leg[ADMITTED] + leg[LEASE]) then
+  return {'UNKNOWN', now}
+end
+local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until')
 if not head[1] then return {'UNKNOWN', now} end
 if leg then
   -- A release may be the first thing that happens on a new day: the day must begin with the seat still taken.
   if now >= tonumber(head[4]) then return {'ROLL', now, head[1], head[2]} end
   if now < tonumber(head[3]) then now = tonumber(head[3]) end
-  -- @include give
-  local writes, deletes = {}, {}
-  if leg[WOULD_DENY] ~= '' then
-    writes[1], writes[2] = '!shadow', tonumber(head[5]) - 1
-  end
-  for group, count in pairs(counts) do
-    if count > 0 then writes[#writes + 1], writes[#writes + 2] = group, count end
-  end
-  -- @include forget
-  if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end
-  if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
-  redis.call('ZREM', leases_key, connection)
-  redis.call('XADD', outbox_key, 'MAXLEN', '~', ARGV[6], redis.call('HGET', meta_key, 'epoch') .. '-*',
-    'op', 'release', 'at', now, 'customer', customer, 'connection', connection, 'cause', cause, 'leg', packed)
+  local alive = now
+  -- @include end
 end
-if leg or cause ~= 'operator' then
-  local expires = now + tonumber(ARGV[5])
+if cause == 'unanswered' then
+  redis.call('HDEL', legs_key, connection)
+elseif leg or cause ~= 'operator' then
+  local expires = now + tonumber(ARGV[7])
   redis.call('HSET', legs_key, connection, '-' .. expires .. ':' .. cause)
   redis.call('ZADD', tombstones_key, expires, connection)
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', tombstones_key, '-inf', '(' .. now, 'LIMIT', 0, PURGE_MAX)) do
@@ -72,4 +71,4 @@ if leg or cause ~= 'operator' then
   end
 end
 if not leg then return {'UNKNOWN', now} end
-return {'RELEASED', now, leg[ADMITTED], leg[CONNECTED]}
+return {'RELEASED', now, id, leg[ADMITTED], leg[CONNECTED]}

@@ -5,25 +5,27 @@
 -- KEYS[2] outbox
 -- KEYS[3] groups
 -- KEYS[4] days
--- ARGV[1] customer
--- ARGV[2] version          entitlements that the commitments were compiled from
--- ARGV[3] meters           how many groups are metered on each of the days
--- ARGV[4] kept_days        rows of older days are dropped
--- ARGV[5] outbox_max
--- ARGV[6...] days          (ordinal from until (group committed)...)..., in order, beginning with the day after the one that is open;
+-- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[3] customer
+-- ARGV[4] version          entitlements that the commitments were compiled from
+-- ARGV[5] meters           how many groups are metered on each of the days
+-- ARGV[6] kept_days        rows of older days are dropped
+-- ARGV[7] outbox_max
+-- ARGV[8...] days          (ordinal from until (group committed)...)..., in order, beginning with the day after the one that is open;
 --                          committed -1: nothing is committed on that day
 --
 -- Answers
---   ROLLED now day           the day that is open now       STALE now version day
+--   ROLLED now id day        the day that is open now       STALE now version day       EPOCH now epoch
 -- No operation ran since the open day ended (they answer ROLL), so the counts of now are those of each midnight between.
 
 -- @include clock
 -- @include registers
 
 local meta_key, outbox_key, groups_key, days_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local customer, version, meters, kept_days, outbox_max, DAYS_AT = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], 6
+local customer, version, meters, kept_days, outbox_max, DAYS_AT = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], 8
 
 local now = clock()
+-- @include epoch
 local head = redis.call('HMGET', groups_key, '!version', '!day', '!until', '!joined', '!audio')
 if head[1] ~= version then return {'STALE', now, head[1] or '0', head[2] or '0'} end
 local open, open_until = tonumber(head[2]), tonumber(head[3])
@@ -73,7 +75,7 @@ for at = DAYS_AT, #ARGV, width do
     if audio then writes[9], writes[10] = '!audio', 0 end
   end
 end
-if #writes == 0 then return {'ROLLED', now, open} end
+if #writes == 0 then return {'ROLLED', now, '', open} end
 
 for group, register in pairs(registers) do
   writes[#writes + 1], writes[#writes + 2] = '#' .. group, pack_register(register)
@@ -84,6 +86,6 @@ end
 redis.call('HSET', groups_key, unpack(writes))
 if #rows > 0 then redis.call('HSET', days_key, unpack(rows)) end
 if #old > 0 then redis.call('HDEL', days_key, unpack(old)) end
-redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, redis.call('HGET', meta_key, 'epoch') .. '-*',
+local id = redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
   'op', 'roll', 'at', now, 'customer', customer, 'day', open)
-return {'ROLLED', now, open}
+return {'ROLLED', now, id, open}

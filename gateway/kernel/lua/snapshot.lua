@@ -3,8 +3,9 @@
 --
 -- KEYS[1] groups
 -- KEYS[2] leases
--- ARGV[1] groups           how many groups are asked for
--- ARGV[2...]               their names, then the reasons whose tallies are asked for
+-- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[3] groups           how many groups are asked for
+-- ARGV[4...]               their names, then the reasons whose tallies are asked for
 --
 -- Answers
 --   SNAPSHOT now version day legs shadow joined audio (count register)... (denied would_deny)...       ROLL now version day (the open day is over)
@@ -12,12 +13,12 @@
 
 -- @include clock
 
-local size = tonumber(ARGV[1])
+local size = tonumber(ARGV[3])
 local fields = {'!version', '!day', '!until', '!joined', '!audio', '!shadow'}
-for i = 2, 1 + size do
+for i = 4, 3 + size do
   fields[#fields + 1], fields[#fields + 2] = ARGV[i], '#' .. ARGV[i]
 end
-for i = 2 + size, #ARGV do
+for i = 4 + size, #ARGV do
   fields[#fields + 1], fields[#fields + 2] = '-' .. ARGV[i], '~' .. ARGV[i]
 end
 local now, values = clock(), redis.call('HMGET', KEYS[1], unpack(fields))

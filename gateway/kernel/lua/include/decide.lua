@@ -14,7 +14,7 @@
 --   before      denied from the instant `ceiling` on                     deny        denied
 --               (age, before: not of a leg that moves and is in the `parent` already)
 --
--- Needs groups_key, past_key, bind_group, person, version, day, facts, now; `held`: counts without the leg, where it moves,
+-- Needs groups_key, past_key, bind_group, person, version, day, facts, now, meta; `held`: counts without the leg, where it moves,
 -- and `freed`: how many marks of a set it gives back; else nil.
 -- Leaves alternative, at (where it begins), size, n[] (counts), before[] (with the leg that moves), taken[], failed (position or nil),
 -- register[], kept[], set_size[], head (of the first read). Returns from the script where the claims were compiled for something else.
@@ -119,7 +119,8 @@ while true do
         if count > tonumber(ceiling) and count > before[k] then failed = k end
       end
     elseif kind == 'require' then
-      if n[k] == 0 then failed = k end
+      -- Not while nodes are bringing back what was lost: the host may be among it.
+      if n[k] == 0 and not (meta[3] and now < tonumber(meta[3])) then failed = k end
     elseif kind == 'deny' then
       failed = k
     elseif kind == 'mark' and ceiling ~= '-1' and not kept[k] then

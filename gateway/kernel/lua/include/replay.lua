@@ -8,7 +8,10 @@ if value then
   else
     leg = cmsgpack.unpack(value)
     if leg[FINGERPRINT] == fingerprint then
-      if leg[CONNECTED] == 0 and leases_key then redis.call('ZADD', leases_key, 'XX', now + leg[LEASE], connection) end
+      if leases_key and (leg[CONNECTED] == 0 or leg[NODE] == '') then
+        -- A sign of life; and from now on it is known that an answer was heard (`unanswered` in release.lua).
+        redis.call('ZADD', leases_key, 'XX', 'GT', math.max(now, leg[ADMITTED] + 1) + leg[LEASE], connection)
+      end
       local answer = {'REPLAY', now, leg[ADMITTED], leg[CONNECTED], leg[LEASE], leg[OVERAGE], leg[WOULD_DENY], leg[INFO]}
       if #leg[GROUPS] > 0 then
         local counts = redis.call('HMGET', groups_key, unpack(leg[GROUPS]))

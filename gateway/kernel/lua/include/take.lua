@@ -72,7 +72,7 @@ for k = 1, size do
       binds[name] = (binds[name] and binds[name] .. '\30' or '') .. '@' .. name
     end
     if n[p] + 1 > tonumber(peak) then peak, peak_at = n[p] + 1, now end
-    if not (again and again[name]) then joined = joined + 1 end
+    if again ~= true and not (again and again[name]) then joined = joined + 1 end
     redis.call('HSET', past_key, '@' .. name, table.concat({first, since, summed, peak, peak_at, joined, text}, ' '))
   end
 end

@@ -1,0 +1,65 @@
+"""Compiling claims until they hold: by the entitlements at hand, and again where the kernel says that they are for something else."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from gateway.domain.claims import Claims, Facts
+from gateway.domain.join import Join
+from gateway.domain.policy import Policy, bind_group
+from gateway.entitlements import Entitlements
+from gateway.facts import FactsHeard
+from gateway.kernel import outcomes
+from gateway.kernel.errors import StoreError
+
+
+COMPILATIONS_MAX = 6
+"""One, and again for a wrong guess of the facts, a new version, a new day and new facts; more is a customer that changes without pause."""
+
+Outcome = TypeVar("Outcome")
+
+
+class Unstable(StoreError):
+    """Entitlements, or the facts of the meeting, changed at every attempt to decide by them."""
+
+
+class Compiler:
+    """Compiles joins by the entitlements and the facts of meetings that this gateway has heard of."""
+
+    def __init__(self, entitlements: Entitlements) -> None:
+        self._entitlements = entitlements
+        self._heard = FactsHeard()
+
+    async def ask(
+        self,
+        join: Join,
+        evaluate: Callable[[Claims], Awaitable[Outcome]],
+        *,
+        coming_from: str | None = None,
+    ) -> tuple[Policy, Claims, Outcome]:
+        """The outcome of claims that hold, with the policy that they come from. `coming_from`: owner of the meeting that the leg is in.
+
+        Raises:
+            StoreError: the store gave no outcome.
+        """
+        policy = await self._entitlements.policy(join.customer)
+        group = bind_group(join)
+        facts = self._heard.get(join.customer, group)
+        for _ in range(COMPILATIONS_MAX):
+            exempt = coming_from is not None and coming_from == policy.owner(join, facts)
+            claims = policy.claims(join, facts, exempt=exempt)
+            outcome = await evaluate(claims)
+            match outcome:
+                case outcomes.Stale():
+                    policy = await self._entitlements.current(join.customer, outcome)
+                case outcomes.DayOver():
+                    policy = await self._entitlements.roll(join.customer, outcome)
+                case outcomes.Bound():
+                    facts = Facts.parse(outcome.facts) if outcome.facts is not None else None
+                    self._heard.put(join.customer, group, facts)
+                case _:
+                    return policy, claims, outcome
+        raise Unstable("entitlements changed at every attempt")
+
+    def heard(self, join: Join) -> Facts | None:
+        """Facts of the join's meeting, as this gateway last heard of them."""
+        return self._heard.get(join.customer, bind_group(join))

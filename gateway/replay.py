@@ -1,0 +1,98 @@
+"""Carrying out what the journal holds, oldest first, when the store is back."""
+
+import asyncio
+import contextlib
+
+import msgspec
+import structlog
+
+from gateway.compilation import Compiler
+from gateway.decisions import lease_of
+from gateway.degraded import Degraded
+from gateway.disk import MemoryFailed
+from gateway.domain.claims import Claims
+from gateway.domain.join import Join
+from gateway.entitlements import Entitlements
+from gateway.events import Emit, JournalChanged
+from gateway.journal import Entry, Journal
+from gateway.kernel import outcomes
+from gateway.kernel.errors import StoreError
+from gateway.kernel.kernel import Kernel
+from gateway.legs import infos_of
+
+
+LOOK_S = 0.25
+ENTRIES_AT_ONCE = 100
+
+_log = structlog.get_logger("gateway.replay")
+
+
+class Replay:
+    """Drains one journal. `run` goes on as long as the gateway does."""
+
+    def __init__(
+        self, kernel: Kernel, entitlements: Entitlements, journal: Journal, degraded: Degraded, emit: Emit
+    ) -> None:
+        self._kernel = kernel
+        self._entitlements = entitlements
+        self._compiler = Compiler(entitlements)
+        self._journal = journal
+        self._degraded = degraded
+        self._emit = emit
+
+    async def run(self) -> None:
+        """Drains whenever there is something; never ends."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(StoreError, MemoryFailed):
+                await self.drain()
+
+    async def drain(self) -> None:
+        """Carries out all entries. Raises StoreError: the store is away again, what is left stays; MemoryFailed."""
+        if not self._journal.pending():
+            return
+        while entries := await self._journal.entries(ENTRIES_AT_ONCE):
+            done: list[int] = []
+            try:
+                for sequence, entry in entries:
+                    await self._carry_out(entry)
+                    done.append(sequence)
+            finally:
+                await self._journal.done(done)
+                self._emit(JournalChanged(self._journal.pending()))
+        self._degraded.headroom.renew()
+
+    async def _carry_out(self, entry: Entry) -> None:
+        match entry.kind:
+            case "adopt":
+                await self._adopt(entry)
+            case "release":
+                await self._release(entry, node=entry.body.decode(), cause="released")
+            case "compensate":
+                # Before its deadline the admit could still be executed, and nobody would take it back.
+                left_ms = int(entry.body) - self._kernel.store_now_ms()
+                await asyncio.sleep(max(left_ms + 1, 0) / 1000)
+                await self._release(entry, node="", cause="unanswered")
+
+    async def _adopt(self, entry: Entry) -> None:
+        join = msgspec.json.decode(entry.body, type=Join)
+        lease = lease_of(join)
+        lease_ms = lease.expires_in_s * 1000 - (self._kernel.store_now_ms() - entry.at_ms)
+        if lease_ms <= 0:
+            return
+
+        async def evaluate(claims: Claims) -> outcomes.ConfirmOutcome:
+            return await self._kernel.confirm(
+                join, claims, lease_ms=lease_ms, connected=not lease.provisional, infos=infos_of(join, claims)
+            )
+
+        _, _, outcome = await self._compiler.ask(join, evaluate)
+        if isinstance(outcome, outcomes.Conflict | outcomes.Nobody):
+            _log.warning("journal.dropped", kind=entry.kind, customer=entry.customer, outcome=type(outcome).__name__)
+
+    async def _release(self, entry: Entry, *, node: str, cause: str) -> None:
+        while isinstance(
+            outcome := await self._kernel.release(entry.customer, entry.connection, node=node, cause=cause),
+            outcomes.DayOver,
+        ):
+            await self._entitlements.roll(entry.customer, outcome)
