@@ -13,10 +13,10 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from gateway.compilation import COMPILATIONS_MAX, Compiler, Unstable
-from gateway.decisions import confirmed_lease, decision_of, lease_left, lease_of
+from gateway.decisions import Confirmation, confirmation_of, confirmed_lease, decision_of, lease_left, lease_of
 from gateway.degraded import Degraded
 from gateway.domain.claims import Claims
-from gateway.domain.join import Decision, Join, Lease
+from gateway.domain.join import Decision, Join
 from gateway.domain.reasons import Reason
 from gateway.entitlements import Entitlements
 from gateway.events import Decided, Emit, LegConfirmed, LegReleased, StoreFailed
@@ -31,7 +31,8 @@ from gateway.nodes.sweeper import Sweeper
 
 RETRY_PAUSE_S = 0.05
 """Long enough for the store connection to be made again after a cut."""
-
+PATIENCE_S = 2.0
+"""For what nobody who joins waits for."""
 MOVES_MAX = 3
 """Looks at a leg that somebody else moves at the same time."""
 
@@ -59,14 +60,6 @@ class CustomerUnknown(Exception):
 
 class _MovedMeanwhile(Exception):
     """The leg is not any more where it was looked at."""
-
-
-class Confirmation(msgspec.Struct, frozen=True):
-    """What became of a leg that said it is connected: confirmed, adopted or released. `drop`: an operator ended it."""
-
-    result: str
-    lease: Lease | None = None
-    drop: bool = False
 
 
 class Admission:
@@ -202,8 +195,12 @@ class Admission:
                 join, claims, lease_ms=lease.expires_in_s * 1000, connected=True, infos=infos_of(join, claims)
             )
 
-        _, _, outcome = await self._retried("confirm", lambda: self._compiler.ask(join, evaluate), self._budget_s)
-        confirmation = _confirmation(outcome)
+        _, _, outcome = await self._retried("confirm", lambda: self._compiler.ask(join, evaluate), PATIENCE_S)
+        if isinstance(outcome, outcomes.Conflict):
+            raise ConnectionConflict
+        if isinstance(outcome, outcomes.Nobody):
+            raise CustomerUnknown
+        confirmation = confirmation_of(outcome)
         self._emit(LegConfirmed(join.customer, confirmation.result))
         return confirmation
 
@@ -222,7 +219,7 @@ class Admission:
             raise Unstable("the day could not be rolled")
 
         try:
-            outcome = await self._retried("release", attempt, self._budget_s)
+            outcome = await self._retried("release", attempt, PATIENCE_S)
         except StoreError:
             if cause == "operator" or not await self._degraded.release(customer, connection, node):
                 raise
@@ -285,16 +282,3 @@ async def _within(attempt: Callable[[], Awaitable[T]], left_s: float) -> T:
             return await attempt()
     except TimeoutError:
         raise OutcomeUnknown("no answer in time") from None
-
-
-def _confirmation(outcome: outcomes.ConfirmOutcome) -> Confirmation:
-    match outcome:
-        case outcomes.Confirmed():
-            return Confirmation("confirmed", Lease(provisional=False, expires_in_s=outcome.lease_ms // 1000))
-        case outcomes.Adopted():
-            return Confirmation("adopted", Lease(provisional=False, expires_in_s=outcome.lease_ms // 1000))
-        case outcomes.Dead():
-            return Confirmation("released", drop=outcome.cause == "operator")
-        case outcomes.Nobody():
-            raise CustomerUnknown
-    raise ConnectionConflict

@@ -1,5 +1,7 @@
 """Outcomes of the kernel as decisions."""
 
+import msgspec
+
 from gateway.domain.addresses import normal_address
 from gateway.domain.claims import Check, Claims, Count, Facts, Mark, member_of
 from gateway.domain.join import Decision, Join, Lease, LimitUse
@@ -21,6 +23,14 @@ Decided = (
     | outcomes.AlreadyReleased
     | outcomes.Late
 )
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """What became of a leg that said it is connected: confirmed, adopted or released. `drop`: an operator ended it."""
+
+    result: str
+    lease: Lease | None = None
+    drop: bool = False
 
 
 def lease_of(join: Join) -> Lease:
@@ -74,6 +84,17 @@ def decision_of(join: Join, policy: Policy, claims: Claims, outcome: Decided) ->
         case outcomes.Late():
             reason = Reason.TOO_LATE
     return Decision(admitted=False, reason=reason, join=join, decided_at_ms=outcome.now_ms, mode=policy.mode)
+
+
+def confirmation_of(outcome: outcomes.ConfirmOutcome) -> Confirmation:
+    """What an outcome means for a leg that said it is connected."""
+    match outcome:
+        case outcomes.Dead():
+            return Confirmation("released", drop=outcome.cause == "operator")
+        case outcomes.Confirmed() | outcomes.Adopted():
+            result = "adopted" if isinstance(outcome, outcomes.Adopted) else "confirmed"
+            return Confirmation(result, Lease(provisional=False, expires_in_s=outcome.lease_ms // 1000))
+    raise AssertionError("the others are no answer to a leg")
 
 
 def _reason(check: Check) -> Reason:

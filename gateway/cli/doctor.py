@@ -18,6 +18,8 @@ from gateway.cli import client
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
+STORE_WAIT_S = 3.0
+
 Finding = tuple[str, str, str]
 """What was looked at, `ok`, `warn` or `fail`, and what was found."""
 
@@ -115,32 +117,39 @@ def _port(name: str, host: str, port: int) -> Finding:
 
 
 async def _redis(url: str) -> list[Finding]:
-    from redis.asyncio import Redis  # noqa: PLC0415
-    from redis.exceptions import RedisError  # noqa: PLC0415
-
     from gateway.kernel.connection import REDIS_MAJOR_MIN  # noqa: PLC0415
+    from gateway.kernel.errors import StoreError  # noqa: PLC0415
+    from gateway.kernel.store import open_store  # noqa: PLC0415
 
-    store = Redis.from_url(url, protocol=2, socket_timeout=3, socket_connect_timeout=3)
+    store = open_store(url, ())
     try:
-        server: dict[str, Any] = await store.info("server")
-        policy = (await store.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown")
-        appends = (await store.config_get("appendonly")).get("appendonly", "unknown")
-    except (RedisError, OSError) as error:
+        if not await store.start(STORE_WAIT_S):
+            return [("redis", "fail", store.last_error or "no answer")]
+        info = (await store.command("INFO", "server")).decode()
+        found = await store.command("CONFIG", "GET", "*")
+    except StoreError as error:
         return [("redis", "fail", str(error))]
     finally:
-        await store.aclose()
-    version = str(server["redis_version"])
+        await store.close()
+    said = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    setting = {found[at].decode(): found[at + 1].decode() for at in range(0, len(found), 2)}
+    version = said.get("redis_version", "0")
     enough = int(version.partition(".")[0]) >= REDIS_MAJOR_MIN
-    return [
+    findings = [
         ("redis", "ok" if enough else "fail", f"{version}; {REDIS_MAJOR_MIN} or later is needed"),
-        (
-            "redis maxmemory-policy",
-            "ok" if policy == "noeviction" else "fail",
-            f"{policy}; anything but noeviction drops live counts",
-        ),
-        (
-            "redis appendonly",
-            "ok" if appends == "yes" else "warn",
-            f"{appends}; without it counts are lost at a restart",
+        _setting(setting, "maxmemory-policy", "noeviction", "fail", "anything but noeviction drops live counts"),
+        _setting(
+            setting, "appendonly", "yes", "warn", "without it counts are lost at a restart, until nodes bring them back"
         ),
     ]
+    if "+" in url.partition("://")[0]:
+        advice = "with 0, a master that is cut off goes on admitting, and all of it is lost"
+        enough_replicas = setting.get("min-replicas-to-write", "0")
+        state = "ok" if enough_replicas not in {"", "0"} else "warn"
+        findings.append(("redis min-replicas-to-write", state, f"{enough_replicas}; {advice}"))
+    return findings
+
+
+def _setting(setting: dict[str, str], name: str, wanted: str, otherwise: str, advice: str) -> Finding:
+    found = setting.get(name, "unknown")
+    return f"redis {name}", "ok" if found == wanted else otherwise, f"{found}; {advice}"

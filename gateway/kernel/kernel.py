@@ -103,7 +103,7 @@ class Kernel:
     ) -> outcomes.ConfirmOutcome:
         """A leg is connected. One that is not known is counted without a check; not `connected`, it is provisional."""
         args = confirm_arguments(join, claims, lease_ms=lease_ms, connected=connected, infos=infos)
-        answer = await self.urgent.of_customer("confirm", join.customer, args, self._decision_timeout_s)
+        answer = await self.urgent.of_customer("confirm", join.customer, args, self._timeout_s)
         return confirm_outcome(answer)
 
     async def move(
@@ -139,7 +139,7 @@ class Kernel:
     ) -> outcomes.Released | outcomes.NotReleased | outcomes.DayOver:
         """Gives back what a leg took; with `node` only if that node owns it."""
         args = (customer, connection, node, cause, TOMBSTONE_MS, OUTBOX_MAX)
-        answer = await self.urgent.of_customer("release", customer, args, self._decision_timeout_s)
+        answer = await self.urgent.of_customer("release", customer, args, self._timeout_s)
         match answer[0]:
             case b"RELEASED":
                 return outcomes.Released(answer[1], answer[3], answer[4] or None)

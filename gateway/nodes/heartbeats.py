@@ -14,7 +14,7 @@ from gateway.kernel.liveness import IDS_PER_SCRIPT, LEGS_PER_SWEEP, NODE_FORGOTT
 
 PERIOD_S = 10
 SOON_S = 1
-"""After a heartbeat with unknown legs the next one tells whether all of them were confirmed."""
+"""While the store recovers, the heartbeat after one with unknown legs tells whether all of them were confirmed, so that limits hold again."""
 
 PAGE_LEGS = 500
 
@@ -54,7 +54,8 @@ class Heartbeats:
                 drop.setdefault(customer, []).extend(part.drop)
         listed, missing = sum([len(ids) for _, ids in parts]), sum([len(ids) for ids in unknown.values()])
         await self._liveness.beat(node, page=page, pages=pages, listed=listed, unknown=missing)
-        return Beat(sum([part.renewed for part in found]), unknown, drop, SOON_S if missing else PERIOD_S)
+        soon = missing and self._kernel.epochs.recovering(self._kernel.store_now_ms())
+        return Beat(sum([part.renewed for part in found]), unknown, drop, SOON_S if soon else PERIOD_S)
 
     async def leave(self, node: str) -> int:
         """The node has left: the legs that it owns end now. How many. Raises StoreError."""

@@ -98,7 +98,7 @@ class Logs:
                 self._log.info("legs.reclaimed", customer=event.customer, legs=event.legs, cause=event.cause)
             case SweepHeld() if self._may_write(logging.WARNING):
                 self._log.warning("sweep.held", bucket=event.bucket, lapsed=event.lapsed, legs=event.legs)
-            case EpochBegan():
+            case EpochBegan() if self._may_write(logging.WARNING):
                 level = logging.ERROR if event.lost else logging.WARNING
                 self._log.log(level, "epoch.began", bucket=event.bucket, epoch=event.epoch, lost=event.lost)
             case Restored():
