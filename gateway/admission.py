@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from gateway.compilation import COMPILATIONS_MAX, Compiler, Unstable
+from gateway.compilation import COMPILATIONS_MAX, Compiler, Unstable, within
 from gateway.decisions import Confirmation, confirmation_of, confirmed_lease, decision_of, lease_left, lease_of
 from gateway.degraded import Degraded
 from gateway.domain.claims import Claims
@@ -42,7 +42,7 @@ T = TypeVar("T")
 class Evaluate(Protocol):
     """Asks the kernel. `final`: lapsed legs were reclaimed, so that a full limit is a denial."""
 
-    def __call__(self, claims: Claims, *, final: bool) -> Awaitable[DecisionOutcome]:
+    def __call__(self, claims: Claims, *, final: bool = False) -> Awaitable[DecisionOutcome]:
         """The outcome."""
 
 
@@ -97,7 +97,7 @@ class Admission:
         deadline_ms = self._kernel.store_now_ms(join.customer) + int(budget_s * 1000)
         lease = lease_of(join)
 
-        async def evaluate(claims: Claims, *, final: bool) -> DecisionOutcome:
+        async def evaluate(claims: Claims, *, final: bool = False) -> DecisionOutcome:
             return await self._kernel.admit(
                 join,
                 claims,
@@ -109,8 +109,7 @@ class Admission:
             )
 
         try:
-            with self._load.decision():
-                decision = await self._retried("admit", lambda: self._decide(join, evaluate), budget_s)
+            decision = await self._decided("admit", lambda until_s: self._decide(join, evaluate, until_s), budget_s)
         except StoreError as error:
             if not (found := await self._degraded.admit(join, self._compiler.heard(join), error, deadline_ms)):
                 raise
@@ -121,10 +120,10 @@ class Admission:
     async def preview(self, join: Join) -> Decision:
         """What `admit` would decide now; changes nothing. Raises as `admit`."""
 
-        async def evaluate(claims: Claims, *, final: bool) -> DecisionOutcome:  # noqa: ARG001 - a preview reclaims nothing
+        async def evaluate(claims: Claims, *, final: bool = False) -> DecisionOutcome:  # noqa: ARG001 - a preview reclaims nothing
             return await self._kernel.preview(join, claims)
 
-        return await self._timed("preview", lambda: self._decide(join, evaluate), self._budget_s)
+        return await self._timed("preview", lambda until_s: self._decide(join, evaluate, until_s), self._budget_s)
 
     async def move(self, join: Join, origin: str, *, wait_s: float) -> Decision:
         """Takes a leg from the meeting `origin` to the meeting or role of `join`, in one step; denied, it stays where it is.
@@ -140,18 +139,18 @@ class Admission:
         budget_s = min(wait_s, self._budget_s)
         deadline_ms = self._kernel.store_now_ms(join.customer) + int(budget_s * 1000)
 
-        async def attempt() -> Decision:
+        async def attempt(until_s: float) -> Decision:
             for _ in range(MOVES_MAX):
                 try:
-                    return await self._move(join, origin, deadline_ms)
+                    return await self._move(join, origin, deadline_ms, until_s)
                 except _MovedMeanwhile:
                     continue
             raise ConnectionConflict
 
         return await self._timed("move", attempt, budget_s)
 
-    async def _move(self, join: Join, origin: str, deadline_ms: int) -> Decision:
-        leg = await self._kernel.leg(join.customer, join.connection)
+    async def _move(self, join: Join, origin: str, deadline_ms: int, until_s: float) -> Decision:
+        leg = await within(self._kernel.leg(join.customer, join.connection), until_s)
         held = leg.fingerprint if leg else ""
         owner: str | None = None
         stays = False
@@ -161,7 +160,7 @@ class Admission:
                 raise ConnectionConflict
             owner, stays = info.host, (info.service, info.meeting) == (join.service, join.meeting)
 
-        async def evaluate(claims: Claims, *, final: bool) -> DecisionOutcome:
+        async def evaluate(claims: Claims, *, final: bool = False) -> DecisionOutcome:
             # A host that goes on to another of its meetings has not left its guests alone (T4.4).
             goes_on = not stays and owner is not None and claims.alternatives[0].facts.host == owner
             return await self._kernel.move(
@@ -174,7 +173,7 @@ class Admission:
                 infos=infos_of(join, claims),
             )
 
-        decision = await self._decide(join, evaluate, coming_from=owner)
+        decision = await self._decide(join, evaluate, until_s, coming_from=owner)
         if leg is None or decision.lease is None or decision.reason is Reason.REPLAYED:
             return decision
         lease = lease_left(leg.connected_ms, leg.lease_ms, decision.decided_at_ms)  # a move leaves it as it is
@@ -195,7 +194,9 @@ class Admission:
                 join, claims, lease_ms=lease.expires_in_s * 1000, connected=True, infos=infos_of(join, claims)
             )
 
-        _, _, outcome = await self._retried("confirm", lambda: self._compiler.ask(join, evaluate), PATIENCE_S)
+        _, _, outcome = await self._retried(
+            "confirm", lambda until_s: self._compiler.ask(join, evaluate, until_s=until_s), PATIENCE_S
+        )
         if isinstance(outcome, outcomes.Conflict):
             raise ConnectionConflict
         if isinstance(outcome, outcomes.Nobody):
@@ -210,12 +211,12 @@ class Admission:
         """Gives back the seat of a leg; quiet where there is none. None: the journal will see to it. Raises StoreError."""
         began = time.perf_counter()
 
-        async def attempt() -> outcomes.Released | outcomes.NotReleased:
+        async def attempt(until_s: float) -> outcomes.Released | outcomes.NotReleased:
             for _ in range(COMPILATIONS_MAX):
                 outcome = await self._kernel.release(customer, connection, node=node, cause=cause)
                 if not isinstance(outcome, outcomes.DayOver):
                     return outcome
-                await self._entitlements.roll(customer, outcome)
+                await within(self._entitlements.roll(customer, outcome), until_s)
             raise Unstable("the day could not be rolled")
 
         try:
@@ -228,57 +229,67 @@ class Admission:
         self._emit(LegReleased(customer, connection, found, cause, time.perf_counter() - began))
         return outcome
 
-    async def _decide(self, join: Join, evaluate: Evaluate, *, coming_from: str | None = None) -> Decision:
-        for final in (False, True):
-            policy, claims, outcome = await self._compiler.ask(
-                join, functools.partial(evaluate, final=final), coming_from=coming_from
-            )
-            match outcome:
-                case outcomes.Lapsed():
-                    await self._sweeper.reclaim(join.customer)
-                case outcomes.Conflict():
-                    raise ConnectionConflict
-                case outcomes.Unknown():
-                    raise ConnectionUnknown
-                case outcomes.Moved():
-                    raise _MovedMeanwhile
-                case outcomes.Stale() | outcomes.DayOver() | outcomes.Bound():
-                    raise AssertionError("the compiler has dealt with these")
-                case outcomes.Recovering():
-                    raise StoreRecovering("nodes are bringing back what the store has lost")
-                case _:
-                    self._degraded.observe(join.customer, claims, outcome)
-                    return decision_of(join, policy, claims, outcome)
-        raise Unstable("lapsed legs come without pause")
+    async def _decide(
+        self, join: Join, evaluate: Evaluate, until_s: float, *, coming_from: str | None = None
+    ) -> Decision:
+        ask = functools.partial(self._compiler.ask, join, until_s=until_s, coming_from=coming_from)
+        policy, claims, outcome = await ask(evaluate)
+        if isinstance(outcome, outcomes.Lapsed):
+            await within(self._sweeper.reclaim(join.customer), until_s)
+            policy, claims, outcome = await ask(functools.partial(evaluate, final=True))
+        self._degraded.observe(join.customer, claims, outcome)
+        match outcome:
+            case (
+                outcomes.Admitted()
+                | outcomes.Denied()
+                | outcomes.Replayed()
+                | outcomes.Shadowed()
+                | outcomes.AlreadyReleased()
+                | outcomes.Late()
+            ):
+                return decision_of(join, policy, claims, outcome)
+            case outcomes.Conflict():
+                raise ConnectionConflict
+            case outcomes.Unknown():
+                raise ConnectionUnknown
+            case outcomes.Moved():
+                raise _MovedMeanwhile
+            case outcomes.Recovering():
+                raise StoreRecovering("nodes are bringing back what the store has lost")
+        raise AssertionError("the others have been dealt with")
 
-    async def _timed(self, operation: str, attempt: Callable[[], Awaitable[Decision]], budget_s: float) -> Decision:
+    async def _timed(
+        self, operation: str, attempt: Callable[[float], Awaitable[Decision]], budget_s: float
+    ) -> Decision:
         began = time.perf_counter()
-        with self._load.decision():
-            decision = await self._retried(operation, attempt, budget_s)
+        decision = await self._decided(operation, attempt, budget_s)
         self._emit(Decided(operation, decision, time.perf_counter() - began))
         return decision
 
-    async def _retried(self, operation: str, attempt: Callable[[], Awaitable[T]], budget_s: float) -> T:
+    async def _decided(
+        self, operation: str, attempt: Callable[[float], Awaitable[Decision]], budget_s: float
+    ) -> Decision:
+        """A decision, unless the gateway is behind. Raises StoreError."""
+        self._load.begin()
+        try:
+            return await self._retried(operation, attempt, budget_s)
+        finally:
+            self._load.end()
+
+    async def _retried(self, operation: str, attempt: Callable[[float], Awaitable[T]], budget_s: float) -> T:
         """Runs once, and once more where the store gave no answer and time is left: the operation is idempotent on its id."""
-        began = time.monotonic()
-        for last in (False, True):
-            left_s = budget_s - (time.monotonic() - began)
-            try:
-                return await _within(attempt, left_s)
-            except StoreRecovering:
+        until_s = time.monotonic() + budget_s
+        try:
+            return await attempt(until_s)
+        except StoreRecovering:
+            raise
+        except StoreError as error:
+            self._emit(StoreFailed(operation, isinstance(error, OutcomeUnknown), str(error)))
+            if time.monotonic() + RETRY_PAUSE_S >= until_s:
                 raise
-            except StoreError as error:
-                self._emit(StoreFailed(operation, isinstance(error, OutcomeUnknown), str(error)))
-                if last or time.monotonic() - began + RETRY_PAUSE_S >= budget_s:
-                    raise
-            await asyncio.sleep(RETRY_PAUSE_S)
-        raise AssertionError("the last attempt returns or raises")
-
-
-async def _within(attempt: Callable[[], Awaitable[T]], left_s: float) -> T:
-    """What an attempt gives in time. An attempt may ask the store more than once, and each time has its own bound."""
-    try:
-        async with asyncio.timeout(left_s):
-            return await attempt()
-    except TimeoutError:
-        raise OutcomeUnknown("no answer in time") from None
+        await asyncio.sleep(RETRY_PAUSE_S)
+        try:
+            return await attempt(until_s)
+        except StoreError as error:
+            self._emit(StoreFailed(operation, isinstance(error, OutcomeUnknown), str(error)))
+            raise

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import fcntl
+import itertools
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -141,9 +144,15 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
 
 
 async def _open_memory(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Memory, Journal]:
-    """What this worker remembers on disk."""
+    """What this process remembers on disk: in the first file, from its own on, that no other process has."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = settings.data_dir / f"memory-{settings.worker}.db"
+    for number in itertools.count(settings.worker):
+        path = settings.data_dir / f"memory-{number}.db"
+        lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        stack.callback(os.close, lock)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
     memory = await Memory.open(path)
     stack.push_async_callback(memory.close)
     journal = await Journal.open(path)

@@ -10,6 +10,9 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import replace
 
+import structlog
+
+from gateway.disk import MemoryFailed
 from gateway.domain.changes import Change
 from gateway.domain.contract import commitments
 from gateway.domain.days import day, day_at, days_between
@@ -34,6 +37,8 @@ ATTEMPTS_MAX = 8
 ROLL_DAYS_MAX = 200
 """Days rolled in one script; a customer that slept longer takes several."""
 
+_log = structlog.get_logger("gateway.entitlements")
+
 
 class Entitlements:
     """Copies of records, compiled to policies, and the operations that change them."""
@@ -45,13 +50,16 @@ class Entitlements:
         self._policies: OrderedDict[str, Policy] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Policy]] = {}
 
-    async def policy(self, customer: str) -> Policy:
-        """The policy at hand, or the one that the store holds."""
+    def cached(self, customer: str) -> Policy | None:
+        """The policy that this gateway has in memory."""
         found = self._policies.get(customer)
-        if found is None:
-            return await self.load(customer)
-        self._policies.move_to_end(customer)
+        if found is not None:
+            self._policies.move_to_end(customer)
         return found
+
+    async def policy(self, customer: str) -> Policy:
+        """The policy in memory, or the one that the store holds."""
+        return self.cached(customer) or await self.load(customer)
 
     async def load(self, customer: str) -> Policy:
         """The policy that the store holds now. Many callers at a time share one read."""
@@ -64,13 +72,19 @@ class Entitlements:
         return await asyncio.shield(task)
 
     async def at_hand(self, customer: str) -> Policy | None:
-        """The policy as this gateway knows it, without asking the store; None: it knows none. Raises MemoryFailed."""
+        """The policy as this gateway knows it, without asking the store; None: it knows none."""
         found = self._policies.get(customer)
-        if found is None and self._memory is not None and (kept := await self._memory.entitlements(customer)):
-            record = await asyncio.to_thread(decode_record, *kept)
-            found = Policy(record, day_at(self._kernel.store_now_ms()).ordinal)
-            self._policies[customer] = found
-        return found
+        if found is not None or self._memory is None:
+            return found
+        try:
+            kept = await self._memory.entitlements(customer)
+        except MemoryFailed as error:  # a disk that fails must not end decisions
+            _log.error("memory.unreadable", customer=customer, error=str(error))
+            return None
+        if kept is None:
+            return None
+        record = await asyncio.to_thread(decode_record, *kept)
+        return self._policies.setdefault(customer, Policy(record, day_at(self._kernel.store_now_ms(customer)).ordinal))
 
     async def current(self, customer: str, stale: outcomes.Stale) -> Policy:
         """The policy for the version and day that the kernel named."""
@@ -91,7 +105,7 @@ class Entitlements:
         return versions
 
     async def restore(self, customer: str) -> Policy:
-        """Gives the store back what it has lost: the greatest version that this gateway was told. Raises StoreError, MemoryFailed."""
+        """Gives the store back what it has lost: the greatest version that this gateway was told. Raises StoreError."""
         policy = await self.at_hand(customer)
         if policy is None:
             return await self.load(customer)

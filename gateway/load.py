@@ -1,9 +1,7 @@
 """Whether the gateway itself is behind. Joins are then decided without the store, so that heartbeats and releases are still heard in time."""
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Iterator
 
 from gateway.events import Emit, LoadShed
 from gateway.kernel.errors import StoreUnavailable
@@ -27,16 +25,15 @@ class Load:
         self._decisions = 0
         self.is_behind = False
 
-    @contextlib.contextmanager
-    def decision(self) -> Iterator[None]:
-        """A decision is under way. Raises StoreUnavailable where there is no time for it."""
+    def begin(self) -> None:
+        """A decision begins. Raises StoreUnavailable where there is no time for it."""
         if self.is_behind or self._decisions >= DECISIONS_MAX:
             raise StoreUnavailable("the gateway is behind")
         self._decisions += 1
-        try:
-            yield
-        finally:
-            self._decisions -= 1
+
+    def end(self) -> None:
+        """A decision that had begun has ended."""
+        self._decisions -= 1
 
     async def watch(self) -> None:
         """Looks every PERIOD_S how late it is; never ends."""

@@ -1,7 +1,7 @@
 """Carrying out what the journal holds, oldest first, when the store is back."""
 
 import asyncio
-import contextlib
+import time
 
 import msgspec
 import structlog
@@ -22,6 +22,7 @@ from gateway.legs import infos_of
 
 
 LOOK_S = 0.25
+PATIENCE_S = 5.0
 ENTRIES_AT_ONCE = 100
 
 _log = structlog.get_logger("gateway.replay")
@@ -44,8 +45,10 @@ class Replay:
         """Drains whenever there is something; never ends."""
         while True:
             await asyncio.sleep(LOOK_S)
-            with contextlib.suppress(StoreError, MemoryFailed):
+            try:
                 await self.drain()
+            except (StoreError, MemoryFailed):
+                continue  # the core has told of it; what is left stays
 
     async def drain(self) -> None:
         """Carries out all entries. Raises StoreError: the store is away again, what is left stays; MemoryFailed."""
@@ -55,7 +58,12 @@ class Replay:
             done: list[int] = []
             try:
                 for sequence, entry in entries:
-                    await self._carry_out(entry)
+                    try:
+                        await self._carry_out(entry)
+                    except StoreError:
+                        raise
+                    except Exception:  # noqa: BLE001 - logged with its trace; one entry must not hold up all behind it
+                        _log.exception("journal.dropped", kind=entry.kind, customer=entry.customer)
                     done.append(sequence)
             finally:
                 await self._journal.done(done)
@@ -86,7 +94,7 @@ class Replay:
                 join, claims, lease_ms=lease_ms, connected=not lease.provisional, infos=infos_of(join, claims)
             )
 
-        _, _, outcome = await self._compiler.ask(join, evaluate)
+        _, _, outcome = await self._compiler.ask(join, evaluate, until_s=time.monotonic() + PATIENCE_S)
         if isinstance(outcome, outcomes.Conflict | outcomes.Nobody):
             _log.warning("journal.dropped", kind=entry.kind, customer=entry.customer, outcome=type(outcome).__name__)
 

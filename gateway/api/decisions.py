@@ -176,5 +176,5 @@ async def _result(app: web.Application, token: Token, operation: wire.Operation,
         return await _decide(app, token, operation, root)
     except Problem as problem:
         return problem.body
-    except StoreError:
-        return store_unavailable().body
+    except StoreError as error:
+        return store_unavailable(error).body

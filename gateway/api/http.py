@@ -41,8 +41,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return from_validation(error).response()
     except msgspec.DecodeError as error:
         return Problem("malformed", f"The body is not JSON: {error}").response()
-    except StoreError:
-        return store_unavailable().response()  # the core has told of it, in a bounded number of lines
+    except StoreError as error:
+        return store_unavailable(error).response()  # the core has told of it, in a bounded number of lines
     except web.HTTPMethodNotAllowed as error:
         return Problem("method-not-allowed", headers={"Allow": ", ".join(sorted(error.allowed_methods))}).response()
     except web.HTTPNotFound:

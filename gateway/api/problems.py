@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway.domain.customer import Fault, shown
 from gateway.domain.messages import ADVICE
 from gateway.domain.reasons import Reason
+from gateway.kernel.errors import StoreError, StoreRecovering
 
 
 CONTENT_TYPE = "application/problem+json"
@@ -107,12 +108,13 @@ def decoded(decode: Callable[[Any], T], body: Any) -> T:
         raise Problem("malformed", "The body is nested too deeply.") from None
 
 
-def store_unavailable() -> Problem:
+def store_unavailable(error: StoreError) -> Problem:
     """An outage; never told as "limit reached"."""
     retry_after_s = ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s
+    recovering = "The store has lost connections that media servers are bringing back."
     return Problem(
         "store-unavailable",
-        "The store did not answer.",
+        recovering if isinstance(error, StoreRecovering) else "The store did not answer.",
         headers={"Retry-After": str(retry_after_s)},
         decision="deny",
         reason=Reason.STORE_UNAVAILABLE.value,

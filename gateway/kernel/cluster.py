@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import random
+import time
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -115,7 +116,7 @@ class ClusterStore:
         node = None if key is None else self._slots[slot_of(key)]
         if node is not None:
             return node.store_now_ms()
-        return min((one.store_now_ms() for one in self._nodes.values() if one.is_ready), default=0)
+        return min((one.store_now_ms() for one in self._nodes.values() if one.is_ready), default=int(time.time() * 1000))
 
     def _at(self, key: str | bytes | None) -> StoreConnection:
         """Where a call goes. Raises StoreUnavailable where nobody is known."""

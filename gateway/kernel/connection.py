@@ -66,8 +66,8 @@ class StoreConnection:
         self._lost = asyncio.Event()
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._clock_ms = 0
-        self._clock_at = 0.0
+        # Until the first answer this host's clock stands for the store's: nothing is sent by it.
+        self._clock_ms, self._clock_at = int(time.time() * 1000), time.monotonic()
         self.last_error: str | None = None
         self.run_id = ""
         """Of the server at the other end: another one may have lost what this one knew."""

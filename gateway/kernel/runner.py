@@ -1,7 +1,7 @@
 """Runs scripts on the store: the one place that meets a bucket whose epoch is not the one that was known."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from gateway.events import Emit, StoreAnswered
@@ -31,23 +31,25 @@ class Runner:
         self._epochs = epochs
         self._emit = emit
 
-    async def of_customer(self, name: str, customer: str, args: Sequence[Any], timeout_s: float) -> list[Any]:
+    def of_customer(
+        self, name: str, customer: str, args: Sequence[Any], timeout_s: float
+    ) -> Coroutine[Any, Any, list[Any]]:
         """Runs a script on the keys of a customer. Raises StoreError."""
         script = self._scripts[name]
-        return await self.run(script, keys_of(customer, script.keys), bucket_of(customer), args, timeout_s)
+        return self.run(script, keys_of(customer, script.keys), bucket_of(customer), args, timeout_s)
 
-    async def of_bucket(
+    def of_bucket(
         self, name: str, bucket: int, args: Sequence[Any], timeout_s: float, more_keys: Sequence[bytes] = ()
-    ) -> list[Any]:
+    ) -> Coroutine[Any, Any, list[Any]]:
         """Runs a script on the keys of a bucket, and more in it. Raises StoreError."""
         script = self._scripts[name]
-        return await self.run(script, (*bucket_keys(script.keys, bucket), *more_keys), bucket, args, timeout_s)
+        return self.run(script, (*bucket_keys(script.keys, bucket), *more_keys), bucket, args, timeout_s)
 
-    async def of_nodes(self, name: str, args: Sequence[Any], timeout_s: float) -> list[Any]:
+    def of_nodes(self, name: str, args: Sequence[Any], timeout_s: float) -> Coroutine[Any, Any, list[Any]]:
         """Runs a script on the keys about all nodes, which have no epoch. Raises StoreError."""
         script = self._scripts[name]
         keys = tuple([node_key(key).encode() for key in script.keys])
-        return await self._timed(script, keys, (b"0", *args), timeout_s)
+        return self._timed(script, keys, (b"0", *args), timeout_s)
 
     async def run(
         self, script: Script, keys: tuple[bytes, ...], bucket: int, args: Sequence[Any], timeout_s: float

@@ -54,6 +54,8 @@ class Recovery:
                     self._nodes = await self._liveness.nodes()
             except StoreError:
                 pass  # the core has told of it
+            except Exception:  # noqa: BLE001 - logged with its trace; the next look is soon
+                _log.exception("recovery.failed")
             await asyncio.sleep(LOOK_S)
 
     async def close(self) -> None:

@@ -46,7 +46,7 @@ FORBIDDEN = {
     ),
     "telemetry": ("redis", "hiredis", "gateway.kernel.keys", "gateway.kernel.connection", "gateway.app", "gateway.cli"),
     "admission.py": (*OUTSIDE, *ABOVE),
-    "entitlements.py": (*OUTSIDE, *ABOVE),
+    "entitlements.py": ("aiohttp", "redis", "hiredis", "prometheus_client", *ABOVE),
     "reports.py": (*OUTSIDE, *ABOVE),
     "compliance_reports.py": (*OUTSIDE, *ABOVE),
     "event_reports.py": (*OUTSIDE, *ABOVE),

@@ -19,10 +19,12 @@
 local meta_key, now = KEYS[1], clock()
 -- @include epoch
 local period_ms, silence_ms, lease_ms, few = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local guard = redis.call('HMGET', meta_key, 'swept', 'grace', 'held')
-local swept, grace, held = tonumber(guard[1] or 0), tonumber(guard[2] or 0), tonumber(guard[3])
-if now >= swept and now - swept < period_ms then return {'BUSY', now} end
+local guard = redis.call('HMGET', meta_key, 'swept', 'grace', 'held', 'round')
+local swept, grace, held, round = tonumber(guard[1] or 0), tonumber(guard[2] or 0), tonumber(guard[3]), tonumber(guard[4] or 0)
+if now >= round and now - round < period_ms then return {'BUSY', now} end
 redis.call('HSET', meta_key, 'swept', now)
+-- Whoever reclaims for one customer (period 0) does not put off the round of all.
+if period_ms > 0 then redis.call('HSET', meta_key, 'round', now) end
 if now < swept or now - swept > silence_ms then
   grace = math.max(grace, now + lease_ms)
   redis.call('HSET', meta_key, 'grace', grace)

@@ -12,7 +12,7 @@
 -- ARGV[20] quiet           1: it is not noted where a group that the leg attended is left empty
 -- ARGV[21...] alternatives see include/decide.lua
 --
--- Answers: as of admit, without CONFLICT and RECOVERING; also
+-- Answers: as of admit, without CONFLICT; RECOVERING only where the leg is not known; also
 --   UNKNOWN now              no such leg            MOVED now              the leg is not (any more) what `held` says
 -- Checked on the net change of each group: one that the leg stays in, or that grows no further than it was, refuses nothing.
 
@@ -29,7 +29,11 @@ local quiet, lapses_key, leg, leases_key = ARGV[20] == '1', KEYS[6], nil, nil
 local now = clock()
 -- @include epoch
 -- @include replay
-if not leg then return {'UNKNOWN', now} end
+if not leg then
+  -- It may be among what nodes are bringing back.
+  if meta[3] and now < tonumber(meta[3]) then return {'RECOVERING', now} end
+  return {'UNKNOWN', now}
+end
 if leg[FINGERPRINT] ~= ARGV[19] then return {'MOVED', now} end
 if now > tonumber(ARGV[6]) then return {'LATE', now} end
 -- @include give
@@ -70,6 +74,7 @@ end
 -- @include forget
 local packed = cmsgpack.pack({
   leg[ADMITTED], leg[CONNECTED], leg[LEASE], node ~= '' and node or leg[NODE], fingerprint, groups, overage, would_deny, info,
+  leg[10],
 })
 if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
 if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end

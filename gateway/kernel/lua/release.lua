@@ -45,7 +45,9 @@ if packed then
   end
 end
 if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
-if cause == 'unanswered' and not (leg and tonumber(redis.call('ZSCORE', leases_key, connection)) == leg[ADMITTED] + leg[LEASE]) then
+-- The tenth place: adopted, which is a sign of life.
+if cause == 'unanswered'
+  and not (leg and not leg[10] and tonumber(redis.call('ZSCORE', leases_key, connection)) == leg[ADMITTED] + leg[LEASE]) then
   return {'UNKNOWN', now}
 end
 local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until')
