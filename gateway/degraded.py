@@ -4,6 +4,7 @@ A leg that was let in and has a node needs no more: its node's heartbeat brings 
 back while the store is away, goes to the journal, which `replay.py` carries out in order when the store is back.
 """
 
+import time
 from collections import OrderedDict, defaultdict
 
 import msgspec
@@ -30,6 +31,9 @@ from gateway.legs import infos_of
 CUSTOMERS_MAX = 20_000
 """Customers whose headroom is remembered; the one asked about longest ago gives way, and has none."""
 
+BROUGHT_IN_S = 30.0
+"""So long after the store is heard of again, legs that were let in without it are in its counts: nodes have brought them in, or they are gone."""
+
 BOUNDED_GROUPS = frozenset(REPORTED_POOLS.values())
 """Limits that hold for a whole customer; those of single meetings cannot be judged without the store."""
 
@@ -42,9 +46,12 @@ class Headroom:
     def __init__(self) -> None:
         self._left: OrderedDict[str, dict[str, int]] = OrderedDict()
         self._taken: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+        self._heard: dict[str, float] = {}
 
     def see(self, customer: str, group: str, left: int) -> None:
         """The store told how much room there is."""
+        if self._taken.get(customer) and time.monotonic() - self._heard.setdefault(customer, time.monotonic()) > BROUGHT_IN_S:
+            del self._taken[customer], self._heard[customer]
         self._left.setdefault(customer, {})[group] = left
         self._left.move_to_end(customer)
         if len(self._left) > CUSTOMERS_MAX:
@@ -53,6 +60,7 @@ class Headroom:
     def take(self, customer: str, connection: str, alternative: Alternative, gateways: int) -> bool:
         """Takes this gateway's share of the room for a leg; the same leg takes it once. False where there is none, or none was ever seen."""
         taken = self._taken[customer]
+        self._heard.pop(customer, None)
         if connection in taken:
             return True
         bounded = frozenset([
@@ -70,11 +78,12 @@ class Headroom:
 
     def give(self, customer: str, connection: str) -> None:
         """The leg has gone."""
-        self._taken[customer].pop(connection, None)
+        self._taken.get(customer, {}).pop(connection, None)
 
     def renew(self) -> None:
         """What was taken has reached the store; from now on its answers tell what is left."""
         self._taken.clear()
+        self._heard.clear()
         self._left.clear()
 
 
