@@ -32,7 +32,7 @@ CUSTOMERS_MAX = 20_000
 """Customers whose headroom is remembered; the one asked about longest ago gives way, and has none."""
 
 BROUGHT_IN_S = 30.0
-"""So long after the store is heard of again, legs that were let in without it are in its counts: nodes have brought them in, or they are gone."""
+"""So long after the store is heard of again, its counts tell of legs that were let in without it: their nodes have brought them in by then."""
 
 BOUNDED_GROUPS = frozenset(REPORTED_POOLS.values())
 """Limits that hold for a whole customer; those of single meetings cannot be judged without the store."""
@@ -50,8 +50,10 @@ class Headroom:
 
     def see(self, customer: str, group: str, left: int) -> None:
         """The store told how much room there is."""
-        if self._taken.get(customer) and time.monotonic() - self._heard.setdefault(customer, time.monotonic()) > BROUGHT_IN_S:
-            del self._taken[customer], self._heard[customer]
+        if self._taken.get(customer):
+            now = time.monotonic()
+            if now - self._heard.setdefault(customer, now) > BROUGHT_IN_S:
+                del self._taken[customer], self._heard[customer]
         self._left.setdefault(customer, {})[group] = left
         self._left.move_to_end(customer)
         if len(self._left) > CUSTOMERS_MAX:
@@ -139,9 +141,11 @@ class Degraded:
             policy = Policy(policy.record, today)
         claims, mode = policy.claims(join, facts), customer.store_failure
         chosen = claims.alternatives[0]
-        if mode == "deny" or any(type(check) is Deny for check in chosen.checks):
+        refused = not claims.shadow and any(type(check) is Deny for check in chosen.checks)
+        if mode == "deny" or refused:
             return None
-        if mode == "bounded" and not self.headroom.take(join.customer, join.connection, chosen, self.gateways):
+        bounded = mode == "bounded" and not claims.shadow
+        if bounded and not self.headroom.take(join.customer, join.connection, chosen, self.gateways):
             return None
         if not await self._kept(join, claims, now_ms, error):
             self.headroom.give(join.customer, join.connection)
@@ -156,14 +160,15 @@ class Degraded:
         if isinstance(error, StoreRecovering):
             lease = lease_of(join)
             try:
-                await self._kernel.confirm(
+                outcome = await self._kernel.confirm(
                     join, claims, lease_ms=lease.expires_in_s * 1000, connected=not lease.provisional,
                     infos=infos_of(join, claims),
                 )  # fmt: skip
             except StoreError:
                 pass
             else:
-                return True
+                if isinstance(outcome, outcomes.Confirmed | outcomes.Adopted):
+                    return True  # else the claims do not hold any more: they are compiled again, from the journal
         return bool(join.node) or await self._append(
             "adopt", join.customer, join.connection, msgspec.json.encode(join), now_ms
         )

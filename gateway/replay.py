@@ -43,6 +43,7 @@ class Replay:
 
     async def run(self) -> None:
         """Drains whenever there is something; never ends."""
+        self._emit(JournalChanged(self._journal.pending()))  # what the process before has left
         while True:
             await asyncio.sleep(LOOK_S)
             try:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,7 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 import uvloop
-from support import CLOCK_FRAGMENT, Clock, RunningGateway, start_gateway, verify_everything
+from support import CLOCK_FRAGMENT, SERVE, Clock, RunningGateway, listening, verify_everything
+from zygote import Zygote
 
 from gateway.core import Core, Telemetry, build_core
 from gateway.embedded import find_server
@@ -80,6 +80,14 @@ def databases() -> Iterator[int]:
     return iter(range(DATABASES))
 
 
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Forks gateways that have everything imported."""
+    started = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield started
+    started.close()
+
+
 @pytest.fixture
 def store_url(redis_server: RedisServer, databases: Iterator[int]) -> Iterator[str]:
     """A fresh database. When the test is over, the counters of every customer in it must be what its connection records say."""
@@ -118,7 +126,9 @@ async def core(make_core: Callable[[], Awaitable[Core]]) -> Core:
 
 
 @pytest.fixture
-async def make_gateway(store_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[RunningGateway]]]:
+async def make_gateway(
+    store_url: str, tmp_path: Path, zygote: Zygote
+) -> AsyncIterator[Callable[..., Awaitable[RunningGateway]]]:
     """Starts gateways as processes of their own, on one store, on free ports of the loopback interface."""
     started: list[RunningGateway] = []
 
@@ -126,8 +136,14 @@ async def make_gateway(store_url: str, tmp_path: Path) -> AsyncIterator[Callable
         *options: str, env: dict[str, str] | None = None, redis_url: str | None = store_url
     ) -> RunningGateway:
         store = ("--redis-url", redis_url) if redis_url else ()
-        settings = {"GATEWAY_DECISION_BUDGET_MS": "5000", "GATEWAY_DRAIN_S": "0", "GATEWAY_DATA_DIR": str(tmp_path / "data"), **(env or {})}
-        gateway = await start_gateway(sys.executable, *store, *options, env=settings)
+        settings = {
+            **os.environ,
+            "GATEWAY_DECISION_BUDGET_MS": "5000",
+            "GATEWAY_DRAIN_S": "0",
+            "GATEWAY_DATA_DIR": str(tmp_path / "data"),
+            **(env or {}),
+        }
+        gateway = await listening(await zygote.fork(*SERVE, *store, *options, env=settings))
         started.append(gateway)
         return gateway
 

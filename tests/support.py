@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from redis.asyncio import Redis
+from zygote import Forked
 
 from gateway.core import Core, Telemetry, build_core
 from gateway.domain.catalogue import Customer, parse_customer
@@ -31,6 +32,7 @@ local function clock()
 end
 """
 START_TIMEOUT_S = 30.0
+SERVE = ("serve", "--port", "0", "--admin-port", "0")
 
 
 class Clock:
@@ -169,7 +171,7 @@ async def verify_everything(url: str) -> None:
 class RunningGateway:
     """A gateway in a process of its own."""
 
-    process: Process
+    process: Process | Forked
     url: str
     admin_url: str
 
@@ -184,8 +186,13 @@ class RunningGateway:
 
 async def start_gateway(python: str, *options: str, env: dict[str, str]) -> RunningGateway:
     """Starts `gateway serve` on free ports and waits until it says where it listens."""
-    arguments = ("-m", "gateway", "serve", "--port", "0", "--admin-port", "0", *options)
+    arguments = ("-m", "gateway", *SERVE, *options)
     process = await asyncio.create_subprocess_exec(python, *arguments, stdout=PIPE, env={**os.environ, **env})
+    return await listening(process)
+
+
+async def listening(process: Process | Forked) -> RunningGateway:
+    """The gateway of a process, when it listens."""
     assert process.stdout is not None, "it is a pipe"
     urls: list[str] = []
     async with asyncio.timeout(START_TIMEOUT_S):
