@@ -287,9 +287,12 @@ class Admission:
             self._emit(StoreFailed(operation, isinstance(error, OutcomeUnknown), str(error)))
             if time.monotonic() + RETRY_PAUSE_S >= until_s:
                 raise
+            first = error
         await asyncio.sleep(RETRY_PAUSE_S)
         try:
             return await attempt(until_s)
         except StoreError as error:
             self._emit(StoreFailed(operation, isinstance(error, OutcomeUnknown), str(error)))
+            if isinstance(first, OutcomeUnknown):
+                raise first from error  # it may have been executed, whatever became of the second attempt
             raise

@@ -161,7 +161,7 @@ class Degraded:
             lease = lease_of(join)
             try:
                 outcome = await self._kernel.confirm(
-                    join, claims, lease_ms=lease.expires_in_s * 1000, connected=not lease.provisional,
+                    join, claims, lease_ms=lease.expires_in_s * 1000, connected=not lease.provisional, joins=True,
                     infos=infos_of(join, claims),
                 )  # fmt: skip
             except StoreError:

@@ -67,9 +67,14 @@ class Entitlements:
         if task is None:
             task = asyncio.create_task(self._load(customer))
             self._loading[customer] = task
-            task.add_done_callback(lambda _: self._loading.pop(customer, None))
+            task.add_done_callback(lambda done: self._loaded(customer, done))
         # Shielded: one caller that gives up must not take the answer from the others.
         return await asyncio.shield(task)
+
+    def _loaded(self, customer: str, task: asyncio.Task[Policy]) -> None:
+        self._loading.pop(customer, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it
 
     async def at_hand(self, customer: str) -> Policy | None:
         """The policy as this gateway knows it, without asking the store; None: it knows none."""

@@ -1,6 +1,7 @@
 """Carrying out what the journal holds, oldest first, when the store is back."""
 
 import asyncio
+import functools
 import time
 
 import msgspec
@@ -81,7 +82,7 @@ class Replay:
                 # Before its deadline the admit could still be executed, and nobody would take it back.
                 left_ms = int(entry.body) - self._kernel.store_now_ms()
                 await asyncio.sleep(max(left_ms + 1, 0) / 1000)
-                await self._release(entry, node="", cause="unanswered")
+                await self._release(entry, cause="unanswered", attempt_ms=int(entry.body))
 
     async def _adopt(self, entry: Entry) -> None:
         join = msgspec.json.decode(entry.body, type=Join)
@@ -92,16 +93,21 @@ class Replay:
 
         async def evaluate(claims: Claims) -> outcomes.ConfirmOutcome:
             return await self._kernel.confirm(
-                join, claims, lease_ms=lease_ms, connected=not lease.provisional, infos=infos_of(join, claims)
+                join,
+                claims,
+                lease_ms=lease_ms,
+                connected=not lease.provisional,
+                joins=True,
+                infos=infos_of(join, claims),
             )
 
         _, _, outcome = await self._compiler.ask(join, evaluate, until_s=time.monotonic() + PATIENCE_S)
         if isinstance(outcome, outcomes.Conflict | outcomes.Nobody):
             _log.warning("journal.dropped", kind=entry.kind, customer=entry.customer, outcome=type(outcome).__name__)
 
-    async def _release(self, entry: Entry, *, node: str, cause: str) -> None:
-        while isinstance(
-            outcome := await self._kernel.release(entry.customer, entry.connection, node=node, cause=cause),
-            outcomes.DayOver,
-        ):
+    async def _release(self, entry: Entry, *, node: str = "", cause: str, attempt_ms: int = 0) -> None:
+        release = functools.partial(
+            self._kernel.release, entry.customer, entry.connection, node=node, cause=cause, attempt_ms=attempt_ms
+        )
+        while isinstance(outcome := await release(), outcomes.DayOver):
             await self._entitlements.roll(entry.customer, outcome)

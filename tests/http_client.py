@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
+from gateway.kernel.keys import BUCKETS, bucket_key, node_key
+
 
 TIMEOUT_S = 20.0
 AT_ONCE = 20
 PROBLEM = "application/problem+json"
+EPOCH_FIELDS = {b"epoch", b"server", b"prior_epoch", b"prior_number", b"recovering"}
+"""What a bucket says of its epoch; the rest is what sweepers note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,28 @@ async def everything_in(store_url: str) -> dict[str, Any]:
             kind = (await store.type(key)).decode()
             found[key.decode()] = (kind, await _contents(store, kind, key), await store.pttl(key))
         return found
+    finally:
+        await store.aclose()
+
+
+async def lasting_in(store_url: str) -> dict[str, Any]:
+    """As `everything_in`, without what gateways note every few seconds by themselves: that they are there, and that they have swept."""
+    until = time.monotonic() + TIMEOUT_S
+    while len(metas := await _metas(store_url)) < BUCKETS:
+        assert time.monotonic() < until, f"a gateway has swept {len(metas)} buckets of {BUCKETS}"
+        await asyncio.sleep(0.01)
+    found = await everything_in(store_url)
+    for key in metas:
+        found[key] = {name: value for name, value in found[key][1].items() if name in EPOCH_FIELDS}
+    return {key: value for key, value in found.items() if key != node_key("gateways")}
+
+
+async def _metas(store_url: str) -> list[str]:
+    """Keys of buckets that a gateway has swept; it does so as soon as it starts, and that begins their epochs."""
+    store: Any = Redis.from_url(store_url, protocol=2, decode_responses=True)
+    try:
+        keys = [bucket_key("meta", bucket) for bucket in range(BUCKETS)]
+        return [key for key in keys if await store.hexists(key, "swept")]
     finally:
         await store.aclose()
 

@@ -130,6 +130,20 @@ RELEASE_FIELDS: dict[str, Values] = {
     "cause": CODES,
 }
 
+HEARTBEAT_FIELDS: dict[str, Values] = {
+    "connections": required({
+        "text": "x", "a number": 1, "true": True, "a list": ["live"],
+        **{f"{what} as a customer": {value: ["live"]} for what, value in CUSTOMER_IDS.items() if isinstance(value, str)},
+        **{f"{what} as connections": {"acme": value} for what, value in {**LISTS}.items()},
+        **{f"{what} as a connection": {"acme": ["live", value]} for what, value in {
+            **texts(256), "null": None, "too many bytes in few characters": "é" * 129,
+        }.items()},
+        "too many": {"acme": ["live"] * 2_500, "globex": ["live"] * 2_501},
+    }),
+    "page": not_null({**numbers(1, 1_000), "past the last": 2}),
+    "pages": not_null(numbers(1, 1_000)),
+}  # fmt: skip
+
 MOVE_FIELDS: dict[str, Values] = {**JOIN_FIELDS, "from": required(texts(128))}
 
 STATUS_FIELDS: dict[str, Values] = {"reason": CODES, "drop_live": BOOLEANS}
@@ -203,6 +217,16 @@ def join_faults() -> list[Fault]:
 def move_faults() -> list[Fault]:
     """Everything that can be wrong with a move."""
     return list(faults({**join_data("bad"), "from": "m0"}, MOVE_FIELDS))
+
+
+def confirm_faults() -> list[Fault]:
+    """Everything that can be wrong with a confirm."""
+    return list(faults(join_data("bad"), JOIN_FIELDS))
+
+
+def heartbeat_faults() -> list[Fault]:
+    """Everything that can be wrong with a page of a heartbeat."""
+    return list(faults({"connections": {"acme": ["live"]}, "page": 1, "pages": 1}, HEARTBEAT_FIELDS))
 
 
 def release_faults() -> list[Fault]:

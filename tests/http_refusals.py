@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from http_client import PROBLEM, Answer, Request, everything_in, send
+from http_client import PROBLEM, Answer, Request, lasting_in, send
 from http_inputs import DIGITS
 from support import RunningGateway
 
@@ -75,7 +75,7 @@ class Target:
     async def refuses(self, cases: Iterable[Case]) -> int:
         """Sends all cases, and fails unless each is refused as it must be and nothing at all has changed. How many there were."""
         sent = list(cases)
-        before = await everything_in(self.store_url)
+        before = await lasting_in(self.store_url)
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def complain(case: Case) -> list[str]:
@@ -91,7 +91,7 @@ class Target:
 
     async def unchanged_since(self, before: dict[str, Any]) -> None:
         """Fails unless the store is as it was, and no log line shows a fault of the gateway or the telephone number."""
-        after = await everything_in(self.store_url)
+        after = await lasting_in(self.store_url)
         moved = {key: after.get(key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
         assert not moved, f"the store has changed: {moved}"
         lines = self.log.read_text().splitlines()

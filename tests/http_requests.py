@@ -22,6 +22,7 @@ from http_routes import (
     BODIES,
     COUNT,
     HEALTH_ROUTES,
+    HEARTBEAT,
     JOIN,
     LISTENERS,
     METHODS,
@@ -37,6 +38,7 @@ DEEP = b"[" * 10_000 + b"]" * 10_000
 
 def malformed(good: bytes) -> dict[str, bytes]:
     """What is not JSON, most of it made from a good body, so that only this is wrong with it."""
+    text = b'": "' if b'": "' in good else b'["'
     return {
         "a space": b" ",
         "words": b"admit please",
@@ -51,10 +53,10 @@ def malformed(good: bytes) -> dict[str, bytes]:
         "a byte order mark": b"\xef\xbb\xbf" + good,
         "UTF-16": good.decode().encode("utf-16"),
         "a comment": good + b"// good",
-        "bytes that are no UTF-8": good.replace(b'": "', b'": "\xff', 1),
-        "a lone surrogate": good.replace(b'": "', b'": "\\ud800', 1),
-        "half a pair": good.replace(b'": "', b'": "\\udc00', 1),
-        "a newline in a text": good.replace(b'": "', b'": "\n', 1),
+        "bytes that are no UTF-8": good.replace(text, text + b"\xff", 1),
+        "a lone surrogate": good.replace(text, text + b"\\ud800", 1),
+        "half a pair": good.replace(text, text + b"\\udc00", 1),
+        "a newline in a text": good.replace(text, text + b"\n", 1),
     }
 
 
@@ -221,6 +223,15 @@ def bad_ids() -> Iterator[Case]:
         yield Case(target, Request("GET", target), 422, "customer", "admin")
 
 
+def bad_nodes() -> Iterator[Case]:
+    """Both routes of a node with ids that no node has."""
+    for name, value in {**BAD_CONNECTION_IDS, "too long": "x" * 129}.items():
+        if name != "too many bytes in few characters":  # the bound of nodes is in characters
+            node = f"/v1/nodes/{quote(value, safe='')}"
+            yield Case(f"heartbeat: {name}", json_request("POST", f"{node}/heartbeat", HEARTBEAT), 404)
+            yield Case(f"leave: {name}", Request("DELETE", node), 404)
+
+
 def unknown_things() -> Iterator[Case]:
     """Customers and connections that do not exist."""
     for path, methods in ADMIN_ROUTES.items():
@@ -233,13 +244,15 @@ def unknown_things() -> Iterator[Case]:
         yield Case(f"no such live meeting: {target}", request, 404, None, "admin")
     moved = json_request("POST", "/v1/move", {**MOVE, "connection": "nobody"})
     yield Case("a move of no such connection", moved, 404, "$.connection")
+    nobodys = json_request("POST", "/v1/confirm", join_data("theirs", customer="nobody"))
+    yield Case("a confirm of no such customer", nobodys, 404, "$.customer")
     yield Case("no such connection", Request("DELETE", "/v1/customers/acme/connections/nobody"), 404, None, "admin")
 
 
 def conflicts() -> Iterator[Case]:
     """Requests that contradict what is stored: `acme` with its connection `live`, and `gone`, which was terminated."""
     for fields in ({"meeting": "m2"}, {"role": "participant"}, {"endpoint": "sip"}, {"host": "alice@acme.example"}, {"room": "r1"}):
-        for operation in ("admit", "preview"):
+        for operation in ("admit", "preview", "confirm"):
             request = json_request("POST", f"/v1/{operation}", {**join_data("live"), **fields})
             yield Case(f"{operation} {fields}", request, 409, "$.connection")
     elsewhere = json_request("POST", "/v1/move", {**MOVE, "meeting": "m3", "from": "m2"})

@@ -10,8 +10,15 @@ from support import join_data
 KIB, MIB = 1024, 1024 * 1024
 ONE = "/v1/customers/{customer}"
 
-ADMISSION_ROUTES = dict.fromkeys(("/v1/admit", "/v1/preview", "/v1/move", "/v1/release", "/v1/batch"), "POST")
+NODE_ROUTES = {"/v1/nodes/{node}/heartbeat": "POST", "/v1/nodes/{node}": "DELETE"}
+"""Those that need the scope `nodes`."""
+
+ADMISSION_ROUTES = {
+    **dict.fromkeys(("/v1/admit", "/v1/preview", "/v1/move", "/v1/confirm", "/v1/release", "/v1/batch"), "POST"),
+    **NODE_ROUTES,
+}
 ADMIN_ROUTES = {
+    "/v1/nodes": "GET, HEAD",
     "/v1/customers": "GET, HEAD",
     ONE: "DELETE, GET, HEAD, PUT",
     f"{ONE}/usage": "GET, HEAD",
@@ -41,13 +48,17 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 JOIN = join_data("new")
 RELEASE = {"connection": "live", "customer": "acme"}
 MOVE = {**join_data("live", meeting="m2"), "from": "m1"}
+CONFIRM = join_data("live")
+HEARTBEAT = {"connections": {"acme": ["live"], "globex": []}, "page": 1, "pages": 1}
 COUNT = {"subscription": "meetings.corporate_access", "count": 10}
 ASSIST = {"id": "assist-1", "kind": "meeting", "starts_at": "2030-01-01T17:00:00Z", "minutes": 60}
 BODIES: list[tuple[Listener, str, str, int, dict[str, Any]]] = [
     ("admission", "POST", "/v1/admit", 64 * KIB, JOIN),
     ("admission", "POST", "/v1/preview", 64 * KIB, JOIN),
     ("admission", "POST", "/v1/move", 64 * KIB, MOVE),
+    ("admission", "POST", "/v1/confirm", 64 * KIB, CONFIRM),
     ("admission", "POST", "/v1/release", 64 * KIB, RELEASE),
+    ("admission", "POST", "/v1/nodes/media-1/heartbeat", MIB, HEARTBEAT),
     ("admission", "POST", "/v1/batch", MIB, {"operations": [{"op": "admit", **JOIN}, {"op": "release", **RELEASE}]}),
     ("admin", "PUT", "/v1/customers/acme", MIB, {**CUSTOMER, "name": "Acme"}),
     ("admin", "POST", "/v1/customers/acme/suspend", 64 * KIB, {"reason": "aup"}),
@@ -65,9 +76,15 @@ BODIES: list[tuple[Listener, str, str, int, dict[str, Any]]] = [
 def filled(path: str, **names: str) -> str:
     """The path of a route about the things that tests know, or others."""
     known = {
-        "customer": "acme", "connection": "live", "service": "meeting", "meeting": "m1", "host": "alice@acme.example",
+        "customer": "acme", "connection": "live", "service": "meeting", "meeting": "m1", "host": "alice@acme.example", "node": "media-1",
     }  # fmt: skip
     return path.format(**{**known, **names})
+
+
+def on_admission(target: str) -> bool:
+    """Whether the admission listener serves it."""
+    path = target.partition("?")[0]
+    return path in ADMISSION_ROUTES or path.startswith("/v1/nodes/")
 
 
 def good_body(path: str) -> Any:

@@ -75,7 +75,8 @@ def joins(draw: st.DrawFn, services: tuple[Service, ...] = tuple(SERVICES)) -> d
         "access": draw(of_what_is_often(None, "china")),
         "media": draw(of_what_is_often("video", "audio")),
         "country": draw(st.sampled_from([None, "US", "FR"])),
-        "node": draw(st.sampled_from([None, None, "media-1"])),
+        "node": draw(st.sampled_from([None, None, "media-1", "media-1", "media-2"])),
+        "lease_s": draw(of_what_is_often(None, 20, 300)),
     }
     if endpoint is Endpoint.PSTN:
         fields["calling"] = draw(st.sampled_from(CALLING))
@@ -92,7 +93,8 @@ def joined(fields: dict[str, Any]) -> Join:
 def traffic() -> st.SearchStrategy[str]:
     """What happens: many joins, many moves."""
     rare = ["join again", "preview", "repeat", "move unknown", "leave unknown", "move from elsewhere"]
-    return st.sampled_from(["join"] * 10 + ["leave"] * 4 + CHANGES * 2 + rare)
+    alive = ["confirm"] * 4 + ["adopt"] * 2 + ["confirm any", "confirm by another", "list", "sweep"]
+    return st.sampled_from(["join"] * 10 + ["leave"] * 4 + CHANGES * 2 + rare + alive)
 
 
 CHANGES = ["meeting", "role", "meeting role", "meeting host", "meeting room", "role features", "service", "anything"]

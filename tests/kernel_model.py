@@ -6,9 +6,10 @@ What is held is read in `kernel_model_held`, who is where in `kernel_model_world
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+import kernel_model_leases as leases
 from kernel_model_held import (
     HOUR_MS,
     Held,
@@ -73,6 +74,11 @@ class Judged:
     licence: Sub | None
     after: World
 
+    @property
+    def reason(self) -> str:
+        """Why it is refused, or would be but for shadow mode."""
+        return self.verdict.would_deny or self.verdict.reason
+
 
 @dataclass
 class Model:
@@ -89,6 +95,7 @@ class Model:
     rows: dict[tuple[int, str], Register] = field(default_factory=dict)
     denied: Counter[str] = field(default_factory=Counter)
     would_deny: Counter[str] = field(default_factory=Counter)
+    lapses: leases.Lapses = field(default_factory=leases.Lapses)
 
     @property
     def today(self) -> int:
@@ -147,8 +154,10 @@ class Model:
         """Decides and takes the seat."""
         known = self._known(join)
         if known:
+            if known.reason == "replayed":
+                self.world = self.world.with_changed(leases.asked_again(self.world.legs[join.connection], self.now_ms))
             return known
-        judged = self._judged(join, self.world)
+        judged = self._without_lapsed(lambda: self._judged(join, self.world))
         if judged.verdict.reason in {"admitted", "shadow"}:
             self.past.count_joined(join, self.world, self.today, counted=judged.leg.counted)
         return self._carried_out(judged)
@@ -164,7 +173,47 @@ class Model:
             return _replayed(leg)
         if leg.join.meeting != origin:
             return Verdict("conflict")
-        return self._carried_out(self._judged(join, self.world.without(join.connection), moving=leg))
+
+        def judge() -> Judged:
+            return self._judged(join, self.world.without(join.connection), moving=leg)
+
+        judged = self._without_lapsed(judge)
+        return self._carried_out(judged) if join.connection in self.world.legs else Verdict("unknown")
+
+    def confirm(self, join: Join) -> str:
+        """A leg is connected; one that is not known is counted all the same."""
+        if self.tombstones.get(join.connection, 0) > self.now_ms:
+            return "released"
+        leg = self.world.legs.get(join.connection)
+        if leg is None:
+            self._adopt(join)
+            return "adopted"
+        if leg.join.fingerprint != join.fingerprint:
+            return "conflict"
+        self.world = self.world.with_changed(leases.confirmed(leg, join, self.now_ms))
+        if leg.counted and not leg.connected:
+            self.past.confirm(leg)
+        return "confirmed"
+
+    def beat(self, connections: Iterable[str]) -> list[str]:
+        """A node lists legs; those that are unknown."""
+        listed = list(connections)
+        for connection in listed:
+            if connection in self.world.legs:
+                self.world = self.world.with_changed(leases.listed(self.world.legs[connection], self.now_ms))
+        released = {connection for connection, until_ms in self.tombstones.items() if until_ms > self.now_ms}
+        return [each for each in listed if each not in self.world.legs and each not in released]
+
+    def sweep(self) -> list[Leg]:
+        """Lapsed legs are reclaimed, in this order."""
+        found = self.lapses.found(self.world.legs.values(), self.now_ms)
+        self.reclaim([leg.join.connection for leg in found])
+        return found
+
+    def reclaim(self, connections: Iterable[str]) -> None:
+        """Seats of legs are taken back; who is alive after all is adopted again."""
+        for connection in connections:
+            self._becomes(self.world.without(connection), connection)
 
     def release(self, connection: str) -> bool:
         """Gives the seat back; whether there was one."""
@@ -175,6 +224,28 @@ class Model:
         self._becomes(self.world.without(connection), connection)
         return found
 
+    def _without_lapsed(self, judge: Callable[[], Judged]) -> Judged:
+        """A limit that is full is judged once more without the legs that have lapsed."""
+        judged = judge()
+        lapsed = any(leg.lease_end_ms <= self.now_ms for leg in self.world.legs.values())
+        if judged.reason in {"admitted", "host_not_present", *leases.NO_LIMIT} or not lapsed:
+            return judged
+        found = self.lapses.found(self.world.legs.values(), self.now_ms)[: leases.AT_ONCE]
+        self.reclaim([leg.join.connection for leg in found])
+        return judge()
+
+    def _adopt(self, join: Join) -> None:
+        """A leg that is there is counted as far as anything licenses it, over every limit."""
+        judged = self._judged(join, self.world, adopting=True)
+        if judged.licence:
+            self.past.take(judged.leg, judged.licence, self.world, judged.after, now_ms=self.now_ms, joins=False)
+            self._note(judged.leg, judged.licence)
+        self._becomes(judged.after, join.connection)
+
+    def _note(self, leg: Leg, licence: Sub) -> None:
+        room = rooms(self.held, self.today).get(normal(leg.join.room)) if leg.join.room else None
+        self.past.note(leg, licence, room, self.today)
+
     def _known(self, join: Join) -> Verdict | None:
         if self.tombstones.get(join.connection, 0) > self.now_ms:
             return Verdict("already_released")
@@ -183,16 +254,23 @@ class Model:
             return None
         return _replayed(leg) if leg.join.fingerprint == join.fingerprint else Verdict("conflict")
 
-    def _judged(self, join: Join, without: World, moving: Leg | None = None) -> Judged:
-        connected = moving.connected if moving else not (join.node or join.lease_s)
-        facts = self._facts(join)
-        leg = Leg(join, counted=True, connected=connected, owner=facts.owner)
+    def _leg(self, join: Join, moving: Leg | None, *, adopting: bool) -> Leg:
+        leg = Leg(join, counted=True, connected=adopting, owner=self._facts(join).owner)
+        if moving:
+            return leases.moved(replace(leg, connected=moving.connected), moving)
+        if adopting:
+            return leases.adopted(leg, self.now_ms)
+        return leases.admitted(replace(leg, connected=not (join.node or join.lease_s)), self.now_ms)
+
+    def _judged(self, join: Join, without: World, moving: Leg | None = None, *, adopting: bool = False) -> Judged:
+        facts, leg = self._facts(join), self._leg(join, moving, adopting=adopting)
         if self.suspended:
-            return Judged(Verdict("customer_suspended"), leg, None, self.world)
+            return self._refused("customer_suspended", leg, without, adopting=adopting)
         used = {sub for sub in self.past.used if join.meeting in self.past.used_by(sub, self.world)}
         found = licences(self.held, join, facts, self.today, used)
         if isinstance(found, str):
-            return self._refused(_first([found, *before_the_licence(self.held, join, self.today)]), leg, without)
+            reason = _first([found, *before_the_licence(self.held, join, self.today)])
+            return self._refused(reason, leg, without, adopting=adopting)
         exempt = moving is not None and moving.owner is not None and moving.owner == facts.owner
         facts = _with_leg(facts, join, self.now_ms)
         for licence in found:
@@ -203,15 +281,19 @@ class Model:
             reason = _first(refusals(case, self.suspended_hosts))
             if reason is None:
                 return Judged(Verdict("admitted", leg.licensed_by, leg.counted_in, leg.overage), leg, licence, after)
-            if reason not in EVENTS_FULL:
+            if reason not in EVENTS_FULL and not (adopting and reason == "room_in_use"):
                 break
-        return self._refused(reason, leg, without)
+        if adopting and not self.held.shadow and reason not in leases.NO_LIMIT:
+            return Judged(Verdict("adopted"), leg, licence, after)
+        return self._refused(reason, leg, without, adopting=adopting)
 
-    def _refused(self, reason: str | None, leg: Leg, without: World) -> Judged:
+    def _refused(self, reason: str | None, leg: Leg, without: World, *, adopting: bool) -> Judged:
         assert reason, "there is one"
-        if not self.held.shadow:
+        shadow = self.held.shadow and not self.suspended
+        if not (shadow or adopting):
             return Judged(Verdict(reason), leg, None, self.world)
-        leg = Leg(leg.join, counted=False, connected=leg.connected, owner=leg.owner, would_deny=reason)
+        leg = replace(leg, counted=False, licensed_by=None, counted_in=(), overage=False)
+        leg = replace(leg, would_deny=reason if shadow else None)
         after = without.with_leg(leg, None, None)
         return Judged(Verdict("shadow", would_deny=reason), leg, None, after)
 
@@ -244,12 +326,8 @@ class Model:
         if verdict.would_deny:
             self.would_deny[verdict.would_deny] += 1
         if judged.licence:
-            self.past.take(
-                leg.join, judged.licence, self.world, judged.after, now_ms=self.now_ms, connected=leg.connected
-            )
-            if leg.connected:
-                room = rooms(self.held, self.today).get(normal(leg.join.room)) if leg.join.room else None
-                self.past.note(leg.join, leg.owner, judged.licence, room, self.today)
+            self.past.take(leg, judged.licence, self.world, judged.after, now_ms=self.now_ms)
+            self._note(leg, judged.licence)
         self._becomes(judged.after, leg.join.connection)
         return verdict
 

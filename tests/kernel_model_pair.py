@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from kernel_draws import customer_of
 from kernel_model import Model, Verdict
 from kernel_model_held import Held
+from kernel_model_leases import alive_ms
 from support import CLOCK_FRAGMENT, CLOCK_KEY, admit, install, set_status
 
 from gateway.admission import ConnectionConflict, ConnectionUnknown
@@ -17,11 +18,14 @@ from gateway.domain.claims import group_name
 from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
 from gateway.domain.days import day
 from gateway.domain.join import Decision, Join, Service
+from gateway.kernel.keys import bucket_key, bucket_of, keys_of
 from gateway.kernel.past import read_past
 from gateway.kernel.verify import verify
 
 
 T = TypeVar("T")
+
+BUCKET = bucket_of("acme")
 
 SEEN: Counter[str] = Counter()
 """Answers that the model gave; a comparison that never meets a rule proves nothing of it."""
@@ -35,6 +39,8 @@ class Pair:
         self.beginning = beginning
         self.gateways = [self.run(_started(url)) for _ in range(2)]
         self.model = Model(day(beginning).start_ms + 12 * 3_600_000)
+        self.release("nobody")  # the first word with a store; a bucket that begins reclaims nothing for a while
+        self.model.tombstones.clear()
         self._set_clock(self.model.now_ms)
 
     def run(self, awaitable: Awaitable[T]) -> T:
@@ -79,6 +85,53 @@ class Pair:
         outcome = self.run(self.gateways[gateway].admission.release("acme", connection))
         assert expected == hasattr(outcome, "admitted_ms"), connection
 
+    def confirm(self, wanted: Join, gateway: int = 0) -> None:
+        """A leg is connected."""
+        expected = self.model.confirm(wanted)
+        SEEN[expected] += 1
+        found = self.run(_confirmed(self.gateways[gateway], wanted))
+        left_s = 0
+        if expected in {"confirmed", "adopted"}:
+            left_s = (self.model.world.legs[wanted.connection].lease_end_ms - self.model.now_ms) // 1000
+        _same((expected, left_s), found)
+
+    def beat(self, connections: Sequence[str], gateway: int = 0) -> None:
+        """A node lists legs."""
+        unknown = self.model.beat(connections)
+        live = sum(connection in self.model.world.legs for connection in connections)
+        heartbeats = self.gateways[gateway].heartbeats
+        beat = self.run(heartbeats.beat("media-1", {"acme": connections}, page=1, pages=1))
+        _same((live, unknown, {}), (beat.renewed, list(beat.unknown.get("acme", [])), beat.drop))
+
+    def sweep(self, gateway: int = 0) -> None:
+        """Both gateways sweep, one after the other; the first reclaims all that has lapsed and may be reclaimed."""
+        reclaimed = self.model.sweep()
+        SEEN["lapsed"] += len(reclaimed)
+        SEEN["held"] += self.model.lapses.held_ms is not None
+        self._command("HDEL", bucket_key("meta", BUCKET), "round")  # somebody swept just now
+        for core, legs in ((self.gateways[gateway], len(reclaimed)), (self.gateways[1 - gateway], 0)):
+            _same(legs, self.run(core.sweeper.sweep(BUCKET)))
+        expected = [(leg.join.connection, "lapsed", alive_ms(leg, self.model.now_ms)) for leg in reclaimed]
+        _same(expected, self._reclaimed(len(expected)))
+
+    def leave(self, node: str, gateway: int = 0) -> None:
+        """A node says that it has left."""
+        expected = {leg.join.connection for leg in self.model.world.legs.values() if leg.node == node}
+        SEEN["departed"] += len(expected)
+        _same(len(expected), self.run(self.gateways[gateway].heartbeats.leave(node)))
+        told = self._reclaimed(len(expected))
+        _same({(connection, "departed", self.model.now_ms) for connection in expected}, set(told))
+        self.model.reclaim([connection for connection, _, _ in told])
+
+    def _reclaimed(self, number: int) -> list[tuple[str, str, int]]:
+        """So many last entries of the outbox, in their order: connection, cause, last sign of life."""
+        key = bucket_key("outbox", BUCKET)
+        told = self._command("XREVRANGE", key, "+", "-", "COUNT", max(number, 1))
+        entries = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in told][:number]
+        _same({b"reclaim"} if number else set(), {entry[b"op"] for entry in entries})
+        found = [(entry[b"connection"].decode(), entry[b"cause"].decode(), int(entry[b"alive"])) for entry in entries]
+        return found[::-1]
+
     def change(self, held: Held, gateway: int = 0) -> None:
         """Other plans."""
         self.model.change(held)
@@ -115,6 +168,17 @@ class Pair:
         self.compare_joined()
         self.compare_events()
         self.compare_noted()
+        self.compare_leases()
+
+    def compare_leases(self) -> None:
+        """When each leg lapses, and whose it is."""
+        (key,) = keys_of("acme", ("leases",))
+        flat = self._command("ZRANGE", key, 0, -1, "WITHSCORES")
+        found = {name.decode(): int(end) for name, end in zip(flat[::2], flat[1::2], strict=True) if name}
+        legs = self.model.world.legs
+        _same({name: leg.lease_end_ms for name, leg in legs.items()}, found)
+        stored = self.run(_legs(self.gateways[0]))
+        _same({name: (leg.node, leg.lease_ms, leg.connected) for name, leg in legs.items()}, stored)
 
     def compare_use(self) -> None:
         """Live figures and tallies."""
@@ -122,7 +186,7 @@ class Pair:
         model, snapshot = self.model, usage.snapshot
         world = model.world
         _same(len(world.legs), snapshot.live)
-        _same(sum(not leg.counted for leg in world.legs.values()), snapshot.shadow_live)
+        _same(sum(bool(leg.would_deny) for leg in world.legs.values()), snapshot.shadow_live)
         _same({reason: count for reason, count in model.denied.items() if count}, dict(snapshot.denied))
         _same(dict(model.would_deny), dict(snapshot.would_deny))
         expected = {
@@ -196,9 +260,18 @@ class Pair:
         expected = {(group_name("meeting", *place), since): until for (place, since), until in spells.items()}
         _same(expected, {(spell.group, spell.since_ms): spell.until_ms for spell in past.spells})
 
+    def _command(self, *parts: Any) -> Any:
+        async def main() -> Any:
+            return await self.gateways[0].store.command(*parts)
+
+        return self.run(main())
+
     def _set_clock(self, now_ms: int) -> None:
         async def main() -> None:
             await self.gateways[0].store.command("SET", CLOCK_KEY, now_ms)
+            # As if somebody had swept all the while, and found nothing: what lapses may be reclaimed.
+            meta = bucket_key("meta", BUCKET)
+            await self.gateways[0].store.command("HSET", meta, "swept", now_ms, "grace", 0, "round", 0)
             for core in self.gateways:
                 await core.kernel.entitlements("acme")  # carries the new time to the gateway, as any answer does
 
@@ -214,6 +287,22 @@ async def _started(url: str) -> Core:
     core = build_core(url, budget_s=20.0, telemetry=Telemetry(), clock=CLOCK_FRAGMENT)
     assert await core.start(10), core.store.last_error
     return core
+
+
+async def _confirmed(core: Core, wanted: Join) -> tuple[str, int]:
+    try:
+        confirmation = await core.admission.confirm(wanted)
+    except ConnectionConflict:
+        return "conflict", 0
+    return confirmation.result, confirmation.lease.expires_in_s if confirmation.lease else 0
+
+
+async def _legs(core: Core) -> dict[str, tuple[str, int, bool]]:
+    return {
+        leg.connection: (leg.node, leg.lease_ms, leg.connected_ms is not None)
+        async for page in core.kernel.leg_pages("acme", 1000)
+        for leg in page
+    }
 
 
 async def _answer(ask: Callable[[], Awaitable[Decision]]) -> Verdict:

@@ -5,9 +5,16 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from kernel_model_held import EVERYONE, OWN_DOMAIN, PER_EVENT, PORTS, Sub, attends, normal
-from kernel_model_world import Place, World, place_of
+from kernel_model_world import Leg, Place, World, place_of
 
 from gateway.domain.join import Endpoint, Join, Role, Service
+
+
+Noted = tuple[str, ...]
+"""What a finding is made of."""
+
+Bound = tuple[str, ...]
+"""The meeting, the host or the room with which it was met."""
 
 
 @dataclass
@@ -35,7 +42,9 @@ class Past:
     events: dict[str, EventHeld] = field(default_factory=dict)
     panel_peaks: dict[str, tuple[str, int]] = field(default_factory=dict)
     """With the licence."""
-    noted: set[tuple[str, ...]] = field(default_factory=set)
+    noted: set[Noted] = field(default_factory=set)
+    ringing: dict[Noted, Bound] = field(default_factory=dict)
+    """What is noted when somebody connects there, and forgotten when all have left."""
     spells: dict[tuple[Place, int], int] = field(default_factory=dict)
     alone_since: dict[Place, int] = field(default_factory=dict)
     lone_telephones: dict[tuple[Place, str], int] = field(default_factory=dict)
@@ -52,8 +61,9 @@ class Past:
         goes_on = held is not None and (held.licensed_by == licence["id"] or bool(world.attendees(event)))
         return held if goes_on else None
 
-    def take(self, join: Join, licence: Sub, before: World, after: World, *, now_ms: int, connected: bool) -> None:
-        """A counted leg has come."""
+    def take(self, leg: Leg, licence: Sub, before: World, after: World, *, now_ms: int, joins: bool = True) -> None:
+        """A counted leg has come; not `joins`: it was there already."""
+        join = leg.join
         if join.service is not Service.EVENT:
             return
         event = join.meeting
@@ -65,7 +75,7 @@ class Past:
             return
         if licence["plan"] == PER_EVENT:
             used = self.used.setdefault(licence["id"], {})
-            used[event] = used.get(event, False) or connected
+            used[event] = used.get(event, False) or leg.connected
         held = self.held(event, licence, before) or EventHeld(now_ms, "")
         self.events[event] = held
         held.licensed_by = licence["id"]
@@ -74,19 +84,40 @@ class Past:
         if after.attendees(event) > held.peak:
             held.peak, held.peak_at_ms = after.attendees(event), now_ms
         earlier = before.legs.get(join.connection)
-        held.joined += not (
+        held.joined += joins and not (
             earlier and earlier.counted and place_of(earlier.join) == place_of(join) and attends(earlier.join)
         )
 
-    def note(self, join: Join, owner: str | None, licence: Sub, room: Sub | None, today: int) -> None:
-        """What findings are made of, of a connected leg (T3.3, T4.5, T13.5)."""
-        month = date.fromordinal(today).strftime("%Y-%m")
+    def note(self, leg: Leg, licence: Sub, room: Sub | None, today: int) -> None:
+        """What findings are made of, with the first connected leg (T3.3, T4.5, T13.5)."""
+        join, owner, month = leg.join, leg.owner, date.fromordinal(today).strftime("%Y-%m")
+        noted: dict[Noted, Bound] = {}
         if owner and licence["plan"] == EVERYONE:
-            self.noted.add(("hosts", licence["id"], month, owner))
+            noted["hosts", licence["id"], month, owner] = ("host", join.service, owner)
         if owner and licence["plan"] == PORTS and not owner.endswith(f"@{OWN_DOMAIN}"):
-            self.noted.add(("foreign", month, owner))
+            noted["foreign", month, owner] = ("meeting", *place_of(join))
         if join.room and room and join.country and join.country not in room.get("territory", [join.country]):
-            self.noted.add(("abroad", month, f"{normal(join.room)} {join.country}"))
+            noted["abroad", month, f"{normal(join.room)} {join.country}"] = ("room", normal(join.room))
+        for what, bound in noted.items():
+            if leg.connected:
+                self.noted.add(what)
+                self.ringing.pop(what, None)
+            elif what not in self.noted:
+                self.ringing.setdefault(what, bound)
+
+    def confirm(self, leg: Leg) -> None:
+        """A counted leg that rang is connected: what was met with its meeting, host or room is final (T11.1)."""
+        join = leg.join
+        if join.service is Service.EVENT and attends(join):
+            for used in self.used.values():
+                used.update({event: True for event in used if event == join.meeting})
+        bounds: set[Bound] = {("meeting", *place_of(join)), ("host", join.service, leg.owner or "")}
+        if join.room:
+            bounds.add(("room", normal(join.room)))
+        final = [what for what, bound in self.ringing.items() if bound in bounds]
+        for what in final:
+            self.noted.add(what)
+            del self.ringing[what]
 
     def settle(self, before: World, after: World, *, now_ms: int, left_quietly: Place | None) -> None:
         """What ends or begins with a change. `left_quietly`: a meeting that a leg has left for another one of its owner (T4.4)."""
@@ -95,6 +126,7 @@ class Past:
         for used in self.used.values():
             for event in [event for event, final in used.items() if not final and not after.attendees(event)]:
                 del used[event]
+        self.ringing = {what: bound for what, bound in self.ringing.items() if _live(bound, after)}
         for place in before.live_places(Service.MEETING) | after.live_places(Service.MEETING):
             self._settle_host(place, before, after, now_ms, quietly=place == left_quietly)
         for lone in [lone for lone in self.lone_telephones if not after.persons(*lone)]:
@@ -124,3 +156,12 @@ class Past:
             self.lone_telephones[who] = today
         elif others == 1:
             self.audio[today] -= self.lone_telephones.pop(who, None) == today
+
+
+def _live(bound: Bound, world: World) -> bool:
+    match bound:
+        case ("meeting", service, meeting):
+            return world.live((Service(service), meeting))
+        case ("host", service, owner):
+            return bool(world.meetings_of(Service(service), owner))
+    return bool(world.places_of_room(bound[1]))

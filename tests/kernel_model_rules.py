@@ -90,6 +90,8 @@ def _event_licences(held: Held, facts: Facts, today: int, used: set[str]) -> lis
     """T12 first; T11 where it may take what T12 leaves. A live event keeps its licence as long as that is in force.
 
     Opening an event again uses no event of another subscription (T11.1).
+
+    The last of them is that of a leg which is there though none has room.
     """
     unlimited = [sub for sub in held.active(today, UNLIMITED) if facts.department in sub["departments"]]
     per_event = held.active(today, PER_EVENT)
@@ -98,7 +100,7 @@ def _event_licences(held: Held, facts: Facts, today: int, used: set[str]) -> lis
             return [sub]
     per_event = [sub for sub in per_event if sub["id"] in used][:1] or per_event
     if unlimited:
-        return unlimited[:1] + (per_event if unlimited[0].get("fallback") else [])
+        return unlimited + (per_event if unlimited[-1].get("fallback") else [])
     return per_event or "department_not_licensed"
 
 

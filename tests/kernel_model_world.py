@@ -29,7 +29,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Leg:
-    """A live leg. `counted`: not one that shadow mode let in."""
+    """A live leg. `counted`: not one that shadow mode let in, nor one that is there without anything that licenses it."""
 
     join: Join
     counted: bool
@@ -39,6 +39,10 @@ class Leg:
     counted_in: tuple[str, ...] = ()
     overage: bool = False
     would_deny: str | None = None
+    node: str = ""
+    admitted_ms: int = 0
+    lease_ms: int = 0
+    lease_end_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,17 @@ class World:
         return len({place_of(join) for join in self.joins() if join.room and normal(join.room) == normal(room)})
 
     def persons(self, place: Place, person: str) -> int:
-        """Legs of a person in a meeting (T1.2)."""
-        return sum(bool(join.person) and normal(join.person or "") == person for join in self.joins(place))
+        """Legs of a person in a meeting (T1.2), also those that nothing licenses."""
+        joins = [leg.join for leg in self.legs.values() if not leg.would_deny and place_of(leg.join) == place]
+        return sum(bool(join.person) and normal(join.person or "") == person for join in joins)
 
     def has_host(self, place: Place) -> bool:
         """Whether a leg has the role host (T4.4)."""
         return any(join.role is Role.HOST for join in self.joins(place))
+
+    def with_changed(self, leg: Leg) -> "World":
+        """A leg that is where it was, with other facts of its own."""
+        return replace(self, legs={**self.legs, leg.join.connection: leg})
 
     def without(self, connection: str) -> "World":
         """One leg fewer; what has emptied is fixed no more."""

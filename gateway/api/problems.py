@@ -124,7 +124,7 @@ def store_unavailable(error: StoreError) -> Problem:
 
 _UNKNOWN_FIELD = re.compile(r"^Object contains unknown field `(?P<name>.*?)`(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _MISSING_FIELD = re.compile(r"^Object missing required field `(?P<name>.*?)`(?: - at `(?P<path>.*)`)?$", re.DOTALL)
-_AT_PATH = re.compile(r"^(?P<message>.*?) - at `(?:key in )?(?P<path>.*)`$", re.DOTALL)
+_AT_PATH = re.compile(r"^(?P<message>.*?) - at `(?:key` in `)?(?P<path>.*)`$", re.DOTALL)
 
 
 def from_validation(error: msgspec.ValidationError, root: str = "$") -> Problem:

@@ -36,11 +36,11 @@ def move_arguments(
 
 
 def confirm_arguments(
-    join: Join, claims: Claims, *, lease_ms: int, connected: bool, infos: Sequence[bytes]
+    join: Join, claims: Claims, *, lease_ms: int, connected: bool, joins: bool, infos: Sequence[bytes]
 ) -> list[Any]:
     """Arguments of confirm, as its header lists them."""
     head = _head(join, claims, 0, lease_ms, connected=connected, final=True)
-    return [*head, NODE_LEASE_MS, *_alternatives(claims, infos)]
+    return [*head, NODE_LEASE_MS, int(joins), *_alternatives(claims, infos)]
 
 
 def _head(join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool, final: bool) -> list[Any]:

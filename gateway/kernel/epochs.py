@@ -94,6 +94,7 @@ class Epochs:
         now_ms, epoch, recovering, lost = answer[1], answer[2], answer[3], bool(answer[4])
         store.observe_clock(now_ms, keys[0])
         met_before, known_epoch = self._epochs[bucket], known[0]
+        self._told.told(bucket, int(epoch), 0)
         self._epochs[bucket], self._recovering[bucket] = epoch, recovering
         if lost or met_before not in {b"0", epoch} or known_epoch not in {0, int(epoch)}:
             self._emit(EpochBegan(bucket, int(epoch), lost))

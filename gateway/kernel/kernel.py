@@ -4,6 +4,7 @@
 a `StoreError` knows from its class whether the operation may have happened.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -99,10 +100,13 @@ class Kernel:
         return decision_outcome(answer, claims)
 
     async def confirm(
-        self, join: Join, claims: Claims, *, lease_ms: int, connected: bool, infos: Sequence[bytes]
+        self, join: Join, claims: Claims, *, lease_ms: int, connected: bool, infos: Sequence[bytes], joins: bool = False
     ) -> outcomes.ConfirmOutcome:
-        """A leg is connected. One that is not known is counted without a check; not `connected`, it is provisional."""
-        args = confirm_arguments(join, claims, lease_ms=lease_ms, connected=connected, infos=infos)
+        """A leg is connected. One that is not known is counted without a check.
+
+        Not `connected`, it is provisional. `joins`: it was let in without a check, and has not joined before.
+        """
+        args = confirm_arguments(join, claims, lease_ms=lease_ms, connected=connected, joins=joins, infos=infos)
         answer = await self.urgent.of_customer("confirm", join.customer, args, self._timeout_s)
         return confirm_outcome(answer)
 
@@ -135,10 +139,13 @@ class Kernel:
         return min((deadline_ms - self.store_now_ms(customer)) / 1000, self._decision_timeout_s)
 
     async def release(
-        self, customer: str, connection: str, *, node: str = "", cause: str = "released"
+        self, customer: str, connection: str, *, node: str = "", cause: str = "released", attempt_ms: int = 0
     ) -> outcomes.Released | outcomes.NotReleased | outcomes.DayOver:
-        """Gives back what a leg took; with `node` only if that node owns it."""
-        args = (customer, connection, node, cause, TOMBSTONE_MS, OUTBOX_MAX)
+        """Gives back what a leg took; with `node` only if that node owns it.
+
+        With cause `unanswered` only if the admit with the deadline `attempt_ms` was the last sign of it.
+        """
+        args = (customer, connection, node, cause, TOMBSTONE_MS, OUTBOX_MAX, attempt_ms)
         answer = await self.urgent.of_customer("release", customer, args, self._timeout_s)
         match answer[0]:
             case b"RELEASED":
@@ -229,12 +236,9 @@ class Kernel:
 
     async def customers(self) -> dict[str, int]:
         """All customers ever installed, with the version of their entitlements."""
-        calls = [self._store.command("HGETALL", bucket_key("customers", bucket)) for bucket in range(BUCKETS)]
-        found: dict[str, int] = {}
-        for call in calls:
-            flat = await call
-            found.update({flat[at].decode(): int(flat[at + 1]) for at in range(0, len(flat), 2)})
-        return found
+        asked = [self._store.command("HGETALL", bucket_key("customers", bucket)) for bucket in range(BUCKETS)]
+        found = await asyncio.gather(*asked)
+        return {flat[at].decode(): int(flat[at + 1]) for flat in found for at in range(0, len(flat), 2)}
 
     async def legs(self, customer: str, cursor: int, count: int) -> tuple[int, list[outcomes.Leg]]:
         """A page of live legs: the cursor of the next (0: none) and about `count` legs. A leg that lives throughout is seen once or more."""

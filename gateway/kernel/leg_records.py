@@ -12,7 +12,7 @@ def read_legs(pairs: Iterable[tuple[bytes, bytes]]) -> Iterable[Leg]:
     for connection, packed in pairs:
         if not packed or packed.startswith(b"-"):
             continue
-        admitted, connected, lease, node, fingerprint, groups, overage, would_deny, info, *adopted = (
+        admitted, connected, lease, node, fingerprint, groups, overage, would_deny, info, adopted, _ = (
             msgspec.msgpack.decode(packed)
         )
         yield Leg(

@@ -144,5 +144,5 @@ class Liveness:
 
 
 def _node(name: str, packed: bytes) -> Node:
-    last, _, _, _, _, full, whole, legs = [int(part) for part in packed.split()]
+    last, _, _, _, _, full, whole, legs = [int(part) for part in packed.split()[:8]]
     return Node(name, last, full or None, whole or None, legs)

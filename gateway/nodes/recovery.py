@@ -66,9 +66,9 @@ class Recovery:
 
     async def _end(self, recovering: list[int]) -> None:
         """Ends the recovering of buckets whose nodes have all sent a heartbeat since in which nothing was unknown."""
-        began_ms = {bucket: int(self._epochs.current(bucket)) for bucket in recovering}
         whole = {each.node: each.whole_ms or 0 for each in await self._liveness.nodes()}
-        for bucket, since_ms in began_ms.items():
+        for bucket in recovering:
+            since_ms = int(self._epochs.current(bucket))
             known_before = [each.node for each in self._nodes if each.last_ms > since_ms - 2 * NODE_LEASE_MS]
             if known_before and all(whole.get(node, 0) > since_ms for node in known_before):
                 await self._liveness.recovered(bucket)

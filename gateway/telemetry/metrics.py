@@ -94,6 +94,9 @@ class Metrics:
             "gateway_store_connects", "Connections made to the store.", registry=self.registry
         )
         self._changes = Counter("gateway_customer_changes", "Changes of customers.", ["change"], registry=self.registry)
+        self._define_liveness()
+
+    def _define_liveness(self) -> None:
         self._confirmed = self._counter("gateway_confirmations", "Legs that said they are connected.", "result")
         self._reclaimed = self._counter("gateway_legs_reclaimed", "Seats taken back without a release.", "cause")
         self._held = self._counter(

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from http_client import PROBLEM, Answer, Request, everything_in, json_request, send
+from http_client import PROBLEM, Answer, Request, json_request, lasting_in, send
 from http_refusals import standard_error_in
-from http_routes import LISTENERS, ONE, filled
+from http_routes import HEARTBEAT, LISTENERS, NODE_ROUTES, ONE, filled, on_admission
 from support import RunningGateway, customer_data, join_data, ports
 
 from gateway.tokens import SCOPES, Scope, create, hashed
@@ -20,7 +20,7 @@ SECONDS = 15.0
 """Changes of the file of tokens are taken over within this time."""
 
 READ_ROUTES = {
-    "/v1/customers", "/metrics", *[f"{ONE}/{report}" for report in ("usage", "connections", "overage", "events", "compliance")],
+    "/v1/customers", "/v1/nodes", "/metrics", *[f"{ONE}/{report}" for report in ("usage", "connections", "overage", "events", "compliance")],
 }  # fmt: skip
 READ_AND_CHANGED = {ONE, f"{ONE}/assists"}
 """Read by GET, changed by all other methods."""
@@ -57,9 +57,8 @@ async def install(gateway: RunningGateway, secret: str, *customers: str) -> None
 
 async def ask(gateway: RunningGateway, request: Request, secret: str | None = None) -> Answer:
     """The answer of the listener that serves the route, to a caller with or without a token."""
-    admission = request.target.startswith(("/v1/admit", "/v1/preview", "/v1/move", "/v1/release", "/v1/batch"))
     bearer = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
-    url = gateway.url if admission else gateway.admin_url
+    url = gateway.url if on_admission(request.target) else gateway.admin_url
     return await send(url, Request(request.method, request.target, request.body, {**request.headers, **bearer}))
 
 
@@ -69,7 +68,8 @@ def routes() -> Iterator[tuple[str, Scope, Request]]:
         for path, methods in paths.items():
             for method in methods.split(", ") if path not in NO_TOKEN_NEEDED else ():
                 reads = path in READ_ROUTES or (path in READ_AND_CHANGED and method in {"GET", "HEAD"})
-                scope: Scope = "admit" if listener == "admission" else "read" if reads else "admin"
+                on_listener: Scope = "admit" if listener == "admission" else "read" if reads else "admin"
+                scope: Scope = "nodes" if path in NODE_ROUTES else on_listener
                 yield path, scope, Request(method, filled(path, customer="nobody"), b"?")
 
 
@@ -91,7 +91,7 @@ async def test_without_tokens_loopback_needs_none(make_gateway: MakeGateway) -> 
 
 async def test_every_route_needs_a_token(gateway: RunningGateway, store_url: str) -> None:
     """Without one, or with one that is not known, each answers 401 with a challenge as RFC 6750 says; nothing is done."""
-    before = await everything_in(store_url)
+    before = await lasting_in(store_url)
     for path, _, request in routes():
         none = await ask(gateway, request)
         assert (401, PROBLEM) == (none.status, none.content_type), path
@@ -99,7 +99,7 @@ async def test_every_route_needs_a_token(gateway: RunningGateway, store_url: str
         wrong = await ask(gateway, request, "gw_wrong")
         assert (401, PROBLEM) == (wrong.status, wrong.content_type), path
         assert 'Bearer realm="gateway", error="invalid_token"' == wrong.headers["www-authenticate"]
-    assert before == await everything_in(store_url)
+    assert before == await lasting_in(store_url)
 
 
 async def test_health_and_the_document_need_no_token(gateway: RunningGateway) -> None:
@@ -138,7 +138,7 @@ async def test_a_token_allows_its_scopes_only(make_gateway: MakeGateway, tokens:
     """Each scope opens its own routes; `admin` includes `read`; the answer names the scope that is missing."""
     secrets = {scope: create(tokens, [scope])[1] for scope in SCOPES}
     gateway = await make_gateway()
-    before = await everything_in(store_url)
+    before = await lasting_in(store_url)
     for path, needed, request in routes():
         for scope, secret in secrets.items():
             answer = await ask(gateway, request, secret)
@@ -148,48 +148,55 @@ async def test_a_token_allows_its_scopes_only(make_gateway: MakeGateway, tokens:
             assert (403, PROBLEM) == (answer.status, answer.content_type), (path, scope)
             challenge = f'Bearer realm="gateway", error="insufficient_scope", scope="{needed}"'
             assert challenge == answer.headers["www-authenticate"]
-    assert before == await everything_in(store_url)
+    assert before == await lasting_in(store_url)
 
 
 async def test_a_token_of_a_customer_reaches_no_other(
     make_gateway: MakeGateway, tokens: Path, owner: str, store_url: str
 ) -> None:
     """Decisions, reports and changes of other customers are refused, whether these exist or not, and lists leave them out."""
-    _, bound = create(tokens, ["admit", "admin"], customers=["acme"])
+    _, bound = create(tokens, ["admit", "nodes", "admin"], customers=["acme"])
     gateway = await make_gateway()
     await install(gateway, owner, "acme", "globex")
-    before = await everything_in(store_url)
+    before = await lasting_in(store_url)
     for name in ("globex", "nobody"):
         for path, _, route in routes():
             if path.startswith(ONE):
                 request = Request(route.method, filled(path, customer=name), route.body)
                 assert 403 == (await ask(gateway, request, bound)).status, request
-        for path in ("/v1/admit", "/v1/preview", "/v1/move", "/v1/release"):
+        for path in ("/v1/admit", "/v1/preview", "/v1/move", "/v1/confirm", "/v1/release"):
             body = {"customer": name, "connection": "c"} if path == "/v1/release" else join_data("c", customer=name)
             body |= {"from": "m0"} if path == "/v1/move" else {}
             assert 403 == (await ask(gateway, json_request("POST", path, body), bound)).status
+        page = {"connections": {"acme": ["c"], name: ["c"]}}
+        beat = json_request("POST", "/v1/nodes/media-1/heartbeat", page)
+        assert 403 == (await ask(gateway, beat, bound)).status
+    for whole in (Request("GET", "/v1/nodes"), Request("DELETE", "/v1/nodes/media-1")):
+        assert 403 == (await ask(gateway, whole, bound)).status, "it is about all customers"
     listed = await ask(gateway, Request("GET", "/v1/customers"), bound)
     assert ["acme"] == [entry["customer"] for entry in listed.json()["customers"]]
     assert b"globex" not in (await ask(gateway, Request("GET", "/metrics"), bound)).body
-    assert before == await everything_in(store_url)
+    assert before == await lasting_in(store_url)
 
     operations = [{"op": "admit", **join_data("c", customer=name)} for name in ("globex", "acme")]
     answer = await ask(gateway, json_request("POST", "/v1/batch", {"operations": operations}), bound)
     refused, admitted = answer.json()["results"]
     assert (403, "admit") == (refused["status"], admitted["decision"])
     assert 200 == (await ask(gateway, Request("GET", "/v1/customers/acme/usage"), bound)).status
+    beat = json_request("POST", "/v1/nodes/media-1/heartbeat", {"connections": {"acme": ["c"]}})
+    assert 1 == (await ask(gateway, beat, bound)).json()["renewed"]
 
 
 async def test_a_token_of_a_node_speaks_for_that_node(make_gateway: MakeGateway, tokens: Path, owner: str) -> None:
-    """It joins and releases legs of its own node, and neither those of others nor any without a node."""
-    _, bound = create(tokens, ["admit"], node="media-1")
+    """It joins, confirms, lists and releases legs of its own node, and neither those of others nor any without a node."""
+    _, bound = create(tokens, ["admit", "nodes"], node="media-1")
     gateway = await make_gateway()
     await install(gateway, owner, "acme")
     other = json_request("POST", "/v1/admit", join_data("theirs", node="media-2"))
     assert 200 == (await ask(gateway, other, owner)).status
 
     for node, status in (({}, 403), ({"node": "media-2"}, 403), ({"node": None}, 403), ({"node": "media-1"}, 200)):
-        for path in ("/v1/preview", "/v1/admit"):
+        for path in ("/v1/preview", "/v1/admit", "/v1/confirm"):
             answer = await ask(gateway, json_request("POST", path, join_data("ours", **node)), bound)
             assert status == answer.status, node
         release = {"customer": "acme", "connection": "theirs", **node}
@@ -197,7 +204,14 @@ async def test_a_token_of_a_node_speaks_for_that_node(make_gateway: MakeGateway,
         assert status == answer.status, node
     assert {"released": False} == answer.json(), "its own node does not hold that leg"
     ours = json_request("POST", "/v1/release", {"customer": "acme", "connection": "ours", "node": "media-1"})
-    assert {"released": True} == (await ask(gateway, ours, bound)).json()
+    released = (await ask(gateway, ours, bound)).json()
+    assert released.pop("connected_s") >= 0
+    assert {"released": True} == released
+
+    for name, status in (("media-2", 403), ("media-1", 200)):
+        beat = json_request("POST", f"/v1/nodes/{name}/heartbeat", HEARTBEAT)
+        for request in (beat, Request("DELETE", f"/v1/nodes/{name}")):
+            assert status == (await ask(gateway, request, bound)).status, request
 
 
 async def test_changes_of_the_file_are_taken_over_within_seconds(

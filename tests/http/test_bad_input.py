@@ -10,28 +10,32 @@ from urllib.parse import quote
 
 import http_requests
 import pytest
-from http_client import PROBLEM, Answer, Request, everything_in, json_request, send, send_bytes
+from http_client import PROBLEM, Answer, Request, json_request, lasting_in, send, send_bytes
 from http_customers import AT, CUSTOMER, CUSTOMER_FIELDS, customer_faults
 from http_inputs import (
     ASSIST_FIELDS,
     CERTIFICATION_FIELDS,
     DIGITS,
     EMPLOYEE_COUNT_FIELDS,
+    HEARTBEAT_FIELDS,
     JOIN_FIELDS,
     MOVE_FIELDS,
     RELEASE_FIELDS,
     STATUS_FIELDS,
     Fault,
+    confirm_faults,
+    heartbeat_faults,
     join_faults,
     move_faults,
     release_faults,
 )
 from http_refusals import Case, Target, path_complaints, standard_error_in
-from http_routes import BODIES
+from http_routes import BODIES, HEARTBEAT
 from support import RunningGateway, customer_data, join_data, named_hosts, ports
 
+from gateway.api.nodes import HeartbeatRequest
 from gateway.api.requests import AssistRequest, CertificationRequest, EmployeeCountRequest, StatusRequest
-from gateway.api.wire import BatchRequest, JoinRequest, MoveRequest, ReleaseRequest
+from gateway.api.wire import BatchRequest, ConfirmRequest, JoinRequest, MoveRequest, ReleaseRequest
 from gateway.domain.catalogue import Customer
 from gateway.domain.customer import Streaming, Term
 from gateway.domain.enterprise import Approval, Certification, Entity, Host
@@ -74,6 +78,7 @@ def test_the_tables_hold_every_field_of_every_body() -> None:
     """A field or a plan that is added without its bad values in the tables makes this fail."""
     bodies: dict[Any, Any] = {
         JoinRequest: JOIN_FIELDS, MoveRequest: MOVE_FIELDS, ReleaseRequest: RELEASE_FIELDS, BatchRequest: {"operations"},
+        ConfirmRequest: JOIN_FIELDS, HeartbeatRequest: HEARTBEAT_FIELDS,
         StatusRequest: STATUS_FIELDS, CertificationRequest: CERTIFICATION_FIELDS, EmployeeCountRequest: EMPLOYEE_COUNT_FIELDS,
         AssistRequest: ASSIST_FIELDS,
     }  # fmt: skip
@@ -98,9 +103,9 @@ def test_the_tables_hold_every_field_of_every_body() -> None:
 
 async def test_a_valid_join_changes_what_is_compared(target: Target) -> None:
     """The comparison that the other tests rest on shows a single admitted connection, in each key that it is kept in."""
-    before = await everything_in(target.store_url)
+    before = await lasting_in(target.store_url)
     assert 200 == (await send(target.gateway.url, json_request("POST", "/v1/admit", join_data("one-more")))).status
-    after = await everything_in(target.store_url)
+    after = await lasting_in(target.store_url)
 
     assert set(before) == set(after)
     assert {"groups", "legs", "leases", "outbox"} == {
@@ -113,6 +118,8 @@ async def test_the_bodies_that_the_tables_spoil_are_good(target: Target) -> None
     for url, request in (
         (target.gateway.url, json_request("POST", "/v1/preview", join_data("bad"))),
         (target.gateway.url, json_request("POST", "/v1/move", {**join_data("live", meeting="m2"), "from": "m1"})),
+        (target.gateway.url, json_request("POST", "/v1/confirm", join_data("bad"))),
+        (target.gateway.url, json_request("POST", "/v1/nodes/media-1/heartbeat", HEARTBEAT)),
         (target.gateway.url, json_request("POST", "/v1/release", {"customer": "acme", "connection": "live"})),
         (target.gateway.admin_url, json_request("PUT", "/v1/customers/acme", CUSTOMER)),
         *[
@@ -139,6 +146,22 @@ async def test_T21_1_bad_fields_of_a_move_are_named(target: Target) -> None:
     assert len(cases) == await target.refuses(cases) > 280
 
 
+async def test_T21_1_bad_fields_of_a_confirm_are_named(target: Target) -> None:
+    """Every bad value of every field is refused with 422 and not repeated; nothing is adopted."""
+    cases = [
+        Case(fault.name, json_request("POST", "/v1/confirm", fault.document), 422, fault.path)
+        for fault in confirm_faults()
+    ]
+    assert len(cases) == await target.refuses(cases) > 250
+
+
+async def test_T21_1_bad_fields_of_a_heartbeat_are_named(target: Target) -> None:
+    """Every bad value of every field is refused with 422 and not repeated, and the node is not heard of."""
+    path = "/v1/nodes/media-1/heartbeat"
+    cases = [Case(fault.name, json_request("POST", path, fault.document), 422, fault.path) for fault in heartbeat_faults()]
+    assert len(cases) == await target.refuses(cases) > 75
+
+
 async def test_T21_1_bad_fields_of_a_release_are_named(target: Target) -> None:
     """Every bad value of every field is refused with 422, and the connection of the request stays live."""
     cases = [
@@ -151,7 +174,8 @@ async def test_T21_1_bad_fields_of_a_release_are_named(target: Target) -> None:
 async def test_T21_1_bad_operations_of_a_batch_are_named(target: Target) -> None:
     """In a batch each bad operation is answered by a problem in its place, with its path in the batch."""
     kinds = (
-        ("admit", join_faults()), ("preview", join_faults()), ("move", move_faults()), ("release", release_faults()),
+        ("admit", join_faults()), ("preview", join_faults()), ("move", move_faults()), ("confirm", confirm_faults()),
+        ("release", release_faults()),
     )  # fmt: skip
     found = [
         Fault(f"{op}: {each.name}", {"op": op, **each.document}, each.path) for op, faulty in kinds for each in faulty
@@ -160,7 +184,7 @@ async def test_T21_1_bad_operations_of_a_batch_are_named(target: Target) -> None
     found += [Fault(f"op {op!r}", {**join_data("x"), "op": op}, "$.op") for op in unknown]
     found += [Fault("no op", join_data("x"), "$.op")]
     found += [Fault(f"operation {value!r}", value, "$") for value in (None, 7, "admit", [], True, [{"op": "admit"}])]
-    before = await everything_in(target.store_url)
+    before = await lasting_in(target.store_url)
     parts = [found[at : at + 500] for at in range(0, len(found), 500)]
     told = [text for part in parts for text in await batch_complaints(target, part)]
     assert not told, f"{len(told)} complaints about {len(found)} operations:\n" + "\n".join(told)
@@ -255,6 +279,7 @@ async def test_the_answer_to_a_bad_customer_is_bounded(target: Target, document:
         (http_requests.wrong_methods, 160),
         (http_requests.unknown_paths, 100),
         (http_requests.bad_ids, 400),
+        (http_requests.bad_nodes, 16),
         (http_requests.unknown_things, 24),
         (http_requests.conflicts, 25),
         (http_requests.bad_headers, 25),
@@ -279,7 +304,7 @@ async def test_an_operator_ends_a_connection_whatever_its_id(target: Target) -> 
 
 async def test_a_body_that_never_comes_is_not_waited_for(target: Target) -> None:
     """A caller that sends headers and no body, or breaks off, gets 408 after some seconds, and the connection ends."""
-    before = await everything_in(target.store_url)
+    before = await lasting_in(target.store_url)
     broken_off = Request("POST", "/v1/admit", b'{"cust', framing="Content-Length: 100").encoded()
     for url in (target.gateway.url, target.gateway.url):
         _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
@@ -295,7 +320,7 @@ async def test_a_body_that_never_comes_is_not_waited_for(target: Target) -> None
 
 async def test_bytes_that_are_no_http_are_refused(target: Target) -> None:
     """What is no request at all gets 400 from the protocol's own parser, and leaves neither a trace nor a log line."""
-    before = await everything_in(target.store_url)
+    before = await lasting_in(target.store_url)
     for url in (target.gateway.url, target.gateway.admin_url):
         answers: dict[str, Answer] = {name: await send_bytes(url, data) for name, data in http_requests.NO_HTTP.items()}
         assert dict.fromkeys(http_requests.NO_HTTP, 400) == {name: answer.status for name, answer in answers.items()}
@@ -316,7 +341,7 @@ async def test_what_a_careless_caller_may_do(target: Target) -> None:
         Request("POST", path, document.ljust(64 * KIB).encode()),
         Request("POST", path + "?deny_status=429", document.encode()),
     )
-    before = await everything_in(target.store_url)
+    before = await lasting_in(target.store_url)
     for request in accepted:
         assert 200 == (await send(target.gateway.url, request)).status
     await target.unchanged_since(before)

@@ -15,6 +15,7 @@ from http_routes import LISTENERS, ONE
 from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import Case, CheckContext, GenerationMode, Response
+from schemathesis.checks import not_a_server_error
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from support import ALWAYS, RunningGateway, customer_data, events, join_data, named_hosts, ports, teams_ports
@@ -27,16 +28,18 @@ from gateway.tokens import Tokens
 
 MakeGateway = Callable[..., Awaitable[RunningGateway]]
 HOST = "bob@acme.example"
+HASTY_MS = 100
 EXAMPLES = 60
 """Requests generated for each operation and kind of data; their seed is fixed by `derandomize`."""
 
 RULES_BETWEEN_FIELDS = {
-    "POST /v1/admit", "POST /v1/preview", "POST /v1/move", f"PUT {ONE}", f"GET {ONE}/overage", f"POST {ONE}/hosts/{{host}}/resume",
-    f"POST {ONE}/certifications", f"POST {ONE}/employee-count", f"POST {ONE}/assists",
+    "POST /v1/admit", "POST /v1/preview", "POST /v1/move", "POST /v1/confirm", "POST /v1/nodes/{node}/heartbeat", f"PUT {ONE}",
+    f"GET {ONE}/overage", f"POST {ONE}/hosts/{{host}}/resume", f"POST {ONE}/certifications", f"POST {ONE}/employee-count",
+    f"POST {ONE}/assists",
 }  # fmt: skip
-"""Operations with rules that no schema can say (a role belongs to a service, a term ends after it begins, a host is an employee, a date lies
-in the past, a host was suspended): what is refused for such a rule is valid by the schema. What is left out for them is
-`positive_data_acceptance` alone."""
+"""Operations with rules that no schema can say (a role belongs to a service, a page is one of the pages, a term ends after it begins, a host
+is an employee, a date lies in the past, a host was suspended): what is refused for such a rule is valid by the schema. What is left out for
+them is `positive_data_acceptance` alone."""
 
 STANDS_ALONE = {"POST /v1/batch"}
 """Each operation of a batch stands alone: a bad one is answered by a problem in its place, and the batch with 200. In place of
@@ -82,6 +85,8 @@ class Conversation:
             excluded += [positive_data_acceptance]
         if operation.label in STANDS_ALONE:
             excluded += [negative_data_rejection]
+        if response.status_code == 503 and _is_hasty(case):
+            excluded += [not_a_server_error]
         try:
             case.validate_response(
                 response, additional_checks=[faults_are_problems, results_tell_faults], excluded_checks=excluded
@@ -89,6 +94,13 @@ class Conversation:
         except schemathesis.errors.FailureGroup as group:
             for failure in group.exceptions:
                 self.failures.setdefault((operation.label, type(failure).__name__), str(group))
+
+
+def _is_hasty(case: Case[Any]) -> bool:
+    """Whether the caller waits so shortly that the store may not have answered in time; that is no fault."""
+    body: Any = case.body
+    asked = body.get("deadline_ms") if isinstance(body, dict) else None
+    return isinstance(asked, int) and asked < HASTY_MS
 
 
 @pytest.fixture
@@ -179,7 +191,7 @@ async def test_generated_requests_are_answered_as_described(conversation: Conver
 
 def _generate(conversation: Conversation, operation: Any, mode: GenerationMode, customer: str) -> None:
     """Sends generated requests; good ones are about the customer, so that they get beyond `not found`."""
-    things = {"customer": customer, "connection": "live", "service": "meeting", "meeting": "m1", "host": HOST}
+    things = {"customer": customer, "connection": "live", "service": "meeting", "meeting": "m1", "host": HOST, "node": "media-1"}
     named = things if mode.is_positive else {}
     path_parameters = {name: value for name, value in named.items() if f"{{{name}}}" in operation.path}
 
@@ -203,6 +215,8 @@ def _joins(case: Case[Any]) -> list[dict[str, Any]]:
     if "admission" not in (case.operation.tags or ()):
         return []
     body: Any = case.body
+    if not isinstance(body, dict) or "connections" in body:  # a heartbeat is about any customers
+        return []
     return list(body["operations"]) if "operations" in body else [body]
 
 

@@ -76,6 +76,31 @@ async def test_decisions_are_counted_by_service_endpoint_decision_and_reason(
     assert 3 <= (of(samples, "gateway_store_seconds_count", operation="admit") or 0)
 
 
+async def test_what_keeps_the_count_alive_is_counted(make_gateway: MakeGateway, http: aiohttp.ClientSession) -> None:
+    """Confirms by their result, seats of a node that left; and that nothing waits for the store and the gateway keeps up."""
+    gateway = await make_gateway()
+    callers = Callers(http, gateway)
+    await callers.install(ports(9))
+    for leg in "abc":
+        await callers.admit(leg, node="media-1")
+    await callers.release("c")
+    for leg in "aabcx":
+        await callers.post("/v1/confirm", join_data(leg, node="media-1"))
+    async with http.delete(f"{gateway.url}/v1/nodes/media-1") as answer:
+        assert 200 == answer.status
+
+    samples = await scrape(http, gateway)
+
+    counted = {
+        result: of(samples, "gateway_confirmations_total", result=result)
+        for result in ("confirmed", "adopted", "released")
+    }
+    assert {"confirmed": 3, "adopted": 1, "released": 1} == counted
+    assert 3 == of(samples, "gateway_legs_reclaimed_total", cause="departed")
+    still = ("gateway_journal_entries", "gateway_store_breaker_open", "gateway_behind", "gateway_sweeps_held_total")
+    assert dict.fromkeys(still, 0) == {name: of(samples, name) for name in still}
+
+
 async def test_use_and_limits_are_shown_by_customer_and_pool(
     make_gateway: MakeGateway, http: aiohttp.ClientSession
 ) -> None:

@@ -14,14 +14,18 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from disk_files import ask
 from http_client import Answer, Request, everything_in, json_request, send, send_bytes
+from http_routes import on_admission
 from plans import china, corporate, dolby_rooms, global_audio, per_event, premium_calling
 from redis.asyncio import Redis
+from redis_processes import Standalone
 from support import RunningGateway, customer_data, events, join_data, named_hosts, ports, teams_ports
 
 from gateway.core import Core
 from gateway.domain.join import Telephone
 from gateway.domain.telephones import is_kept
+from gateway.journal import Entry
 
 
 MakeGateway = Callable[..., Awaitable[RunningGateway]]
@@ -51,9 +55,10 @@ BLOCKED_ACCESS, BLOCKED_PERSON, BLOCKED_CODE = (
 )
 UNASSIGNED, SHORT, BATCH = Number("999", "123456789"), Number("290", "22233"), Number("46", "812345678")
 MISPLACED, MALFORMED, AT_START = Number("48", "223456789"), Number("351", "211234567"), Number("34", "911234567")
+ADOPTED, AWAY = Number("47", "22123456"), Number("45", "33123456")
 ALL = (
     TOLL, TOLL_FREE, INTERNATIONAL, CALL_ME, PREMIUM, MOVED, ACCESS, ACCESS_PREMIUM, BLOCKED_ACCESS, BLOCKED_PERSON, BLOCKED_CODE, UNASSIGNED,
-    SHORT, BATCH, MISPLACED, MALFORMED, AT_START,
+    SHORT, BATCH, MISPLACED, MALFORMED, AT_START, ADOPTED, AWAY,
 )  # fmt: skip
 SPELT = (
     "+351 21 123 4567",
@@ -131,13 +136,12 @@ class Play:
     async def call(self, method: str, target: str, body: Any = None, **headers: str) -> Answer:
         """A call to the listener that the path belongs to, of one gateway after the other."""
         gateway = self.gateways[len(self.answers) % len(self.gateways)]
-        admission = target.partition("?")[0] in {"/v1/admit", "/v1/preview", "/v1/move", "/v1/release", "/v1/batch"}
         request = (
             json_request(method, target, body, **headers)
             if body is not None
             else Request(method, target, headers=headers)
         )
-        answer = await send(gateway.url if admission else gateway.admin_url, request)
+        answer = await send(gateway.url if on_admission(target) else gateway.admin_url, request)
         self.answers.append((f"{method} {len(self.answers)}", answer))
         return answer
 
@@ -200,8 +204,16 @@ async def play_calls(play: Play) -> None:
     ]
     expected = {"admitted": 11, "replayed": 1, "number_blocked": 5, "host_not_present": 1}
     assert expected == Counter(reasons)
+    for connection, number, result in (("toll", TOLL, "confirmed"), ("adopted", ADOPTED, "adopted")):
+        facts = {"country": "GB", "person": "ann@acme.example", **access} if connection == "toll" else {}
+        answer = await play.call("POST", "/v1/confirm", join_of(connection, number, **facts))
+        assert (200, result) == (answer.status, answer.json().get("result")), answer.text
+    page = {"connections": {"acme": ["toll", "free", "nobody"]}}
+    answer = await play.call("POST", "/v1/nodes/media-1/heartbeat", page)
+    assert (2, {"acme": ["nobody"]}) == (answer.json()["renewed"], answer.json()["unknown"])
     operations = [
         {"op": "admit", **join_of("batch", BATCH)},
+        {"op": "confirm", **join_of("batch", BATCH)},
         {"op": "move", **join_of("batch", BATCH, role="participant"), "from": "m1"},
         {"op": "preview", **join_of("batch-2", BLOCKED_PERSON, calling="call_me")},
         {"op": "admit", **join_of(MISPLACED.e164, BATCH)},
@@ -210,8 +222,8 @@ async def play_calls(play: Play) -> None:
         {"op": MISPLACED.e164},
     ]
     results = (await play.call("POST", "/v1/batch", {"operations": operations})).json()["results"]
-    assert ["admitted", "admitted", "number_blocked", 422, None, 422, 422] == [
-        each.get("reason", each.get("status")) for each in results
+    assert ["admitted", "confirmed", "admitted", "number_blocked", 422, None, 422, 422] == [
+        each.get("reason", each.get("result", each.get("status"))) for each in results
     ]
     assert (await play.call("POST", "/v1/release", {"customer": "acme", "connection": "callme"})).json()["released"]
 
@@ -236,7 +248,8 @@ async def play_numbers_in_wrong_places(play: Play) -> None:
         join_of("x", text) for text in (*SPELT, MALFORMED.e164 + "0000000", MALFORMED.national, f"tel:{MALFORMED.e164}")
     ]
     bodies += [join_of("x", access_number=text) for text in SPELT] + [{**join_of("x", MALFORMED), "endpoint": "web"}]
-    assert {422: 2 * len(bodies)} == await play.refused("POST", ["/v1/admit", "/v1/preview"], bodies)
+    targets = ["/v1/admit", "/v1/preview", "/v1/confirm"]
+    assert {422: len(targets) * len(bodies)} == await play.refused("POST", targets, bodies)
     moves = [{**join_of("toll"), "from": shape} for shape in shapes]
     assert {422: 3} == await play.refused("POST", ["/v1/move"], moves)
     ends = [
@@ -246,7 +259,13 @@ async def play_numbers_in_wrong_places(play: Play) -> None:
     ]
     assert {422: 12} == await play.refused("POST", ["/v1/release"], ends)
 
+    pages: list[Any] = [{"connections": connections} for shape in shapes for connections in ({shape: ["x"]}, {"acme": [shape]}, shape)]
+    pages += [{"connections": {}, name: value} for name in ("page", "pages", shapes[0]) for value in (shapes[0], figures[0])]
+    assert {422: len(pages)} == await play.refused("POST", ["/v1/nodes/media-1/heartbeat"], pages)
+
     for shape in [quote(shape, safe="") for shape in shapes]:
+        node = f"/v1/nodes/{shape}"
+        assert {404: 2} == await play.refused("DELETE", [node]) + await play.refused("POST", [f"{node}/heartbeat"], pages[:1])
         one = "/v1/customers/acme"
         assert {422: 3} == await play.refused(
             "DELETE", [f"{one}/connections/{shape}", f"{one}/meetings/meeting/{shape}", f"/v1/customers/{shape}"]
@@ -274,7 +293,7 @@ async def play_bodies_that_are_no_json(play: Play) -> None:
     """Numbers in bodies that cannot be read."""
     number = MALFORMED.e164.encode()
     for body in (b'{"number": "%s"', b"%s", b'"%s"', b'{"number": "%s\xff"}', b'{"%s": 1, "%s": 2}'):
-        for target in ("/v1/admit", "/v1/batch", "/v1/customers/acme/suspend"):
+        for target in ("/v1/admit", "/v1/batch", "/v1/nodes/media-1/heartbeat", "/v1/customers/acme/suspend"):
             listener = play.gateways[0].admin_url if "customers" in target else play.gateways[0].url
             request = Request("POST", target, body.replace(b"%s", number), {"Content-Type": "application/json"})
             answer = await send(listener, request)
@@ -381,12 +400,14 @@ def catalogue_file(tmp_path: Path) -> Path:
 
 
 async def test_T21_1_no_number_in_clear_in_store_logs_metrics_and_answers(
-    make_gateway: MakeGateway, store_url: str, catalogue_file: Path, capfd: pytest.CaptureFixture[str], core: Core
+    make_gateway: MakeGateway, store_url: str, catalogue_file: Path, capfd: pytest.CaptureFixture[str], core: Core, tmp_path: Path
 ) -> None:
-    """Hundreds of calls with 17 numbers, in every field, path, query, header and body, to two gateways that log everything."""
-    env = {"GATEWAY_NUMBER_KEY": KEY}
+    """Hundreds of calls with 18 numbers, in every field, path, query, header and body, to two gateways that log everything."""
     options = ("--log-level", "debug", "--catalogue", str(catalogue_file))
-    gateways = [await make_gateway(*options, env={**env, "GATEWAY_LOG_FORMAT": form}) for form in ("json", "console")]
+    gateways = []
+    for form in ("json", "console"):
+        env = {"GATEWAY_LOG_FORMAT": form, "GATEWAY_DATA_DIR": str(tmp_path / form)}
+        gateways.append(await make_gateway(*options, env={**env, "GATEWAY_NUMBER_KEY": KEY}))
     play = Play(tuple(gateways))
     await play_calls(play)
     # Whose country code is not blocked stands in the leg: hash, country, class, and nothing else of the number.
@@ -394,7 +415,7 @@ async def test_T21_1_no_number_in_clear_in_store_logs_metrics_and_answers(
     kept = {leg.connection: info.number for leg, info in legs}
     assert kept["toll"] == Telephone(hash=kept["toll"].hash if kept["toll"] else None, calling_code=44, country="GB")
     assert {True} == {is_kept(number.hash or "") for number in kept.values() if number is not None}
-    assert 7 == len({number.hash for number in kept.values() if number is not None}), "one for each number"
+    assert 8 == len({number.hash for number in kept.values() if number is not None}), "one for each number"
     await play_numbers_in_wrong_places(play)
     await play_bodies_that_are_no_json(play)
     await play_catalogues(play)
@@ -406,12 +427,42 @@ async def test_T21_1_no_number_in_clear_in_store_logs_metrics_and_answers(
     assert "join.denied" in captured.err, "the logs are there"
     assert any(answer.text.count("gateway_") > 20 for _, answer in play.answers), "the metrics are there"
     assert KEY not in captured.err + captured.out + "".join(said) + str(stored)
+    disks = {form: on_disk(tmp_path / form) for form in ("json", "console")}
+    assert {"acme", "globex"} <= {row[0] for row in disks["json"]["entitlements"]}, "what is remembered on disk is there"
     everything = {
+        "disks": disks,
         "logs": (captured.err, captured.out, *said),
         "store": stored,
         "answers": [(name, answer.text) for name, answer in play.answers],
     }
     assert [] == traces("", everything)
+
+
+async def test_T21_1_no_number_in_clear_in_the_journal(make_gateway: MakeGateway, tmp_path: Path) -> None:
+    """A leg that was let in without the store waits on disk as it is kept: with the hash of its number; nor do answers or metrics tell it."""
+    env = {"GATEWAY_NUMBER_KEY": KEY, "GATEWAY_DECISION_BUDGET_MS": "150"}
+    async with Standalone() as redis:
+        play = Play((await make_gateway("--log-level", "debug", env=env, redis_url=redis.url),))
+        held = {**catalogue(), "store_failure": "admit"}
+        assert 201 == (await play.call("PUT", "/v1/customers/acme", held)).status
+        assert "admitted" == await play.decided("admit", join_of("before", TOLL))
+        redis.kill()
+        assert "degraded" == await play.decided("admit", join_of("away", AWAY, access_number=ACCESS.e164))
+        assert "degraded" == await play.decided("admit", join_of("again", AWAY, node="media-1"))
+        await play.call("GET", "/metrics")
+        disk = on_disk(tmp_path / "data")
+    (_, entry), *_ = disk["journal"]
+    assert b"hash:" in msgspec.json.decode(entry, type=Entry).body
+    assert [] == traces("", {"disk": disk, "answers": [answer.text for _, answer in play.answers]})
+
+
+def on_disk(folder: Path) -> dict[str, Any]:
+    """What a gateway keeps in its data directory: every file as it is, and every row of what it remembers, by table."""
+    found: dict[str, Any] = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (path,) = folder.glob("memory-*.db")
+    for table in ("told", "entitlements", "registers", "journal"):
+        found[table] = ask(path, f"SELECT * FROM {table}")
+    return found
 
 
 async def test_T15_2_one_number_has_one_hash_under_one_key(make_gateway: MakeGateway, core: Core) -> None:

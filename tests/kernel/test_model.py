@@ -14,6 +14,7 @@ from kernel_draws import BEGINNINGS, CHANGES, HOSTS, MEETINGS, held_of, joined, 
 from kernel_model_held import Held
 from kernel_model_pair import SEEN, Pair
 from kernel_model_world import Leg, place_of
+from msgspec.structs import replace
 from support import ports
 
 from gateway.domain.days import day
@@ -97,6 +98,66 @@ class Comparison(RuleBasedStateMachine):
                 self.pair.move(moved(leg.join, fields, "meeting"), "elsewhere", gateway)
             case _ if leg and what in CHANGES:
                 self.pair.move(moved(leg.join, fields, what), leg.join.meeting, gateway)
+            case _:
+                self._keep_alive(what, leg, fields, gateway)
+
+    def _keep_alive(self, what: str, leg: Leg | None, fields: dict[str, Any], gateway: int) -> None:
+        match what:
+            case "adopt":
+                self.ids += 1
+                self.pair.confirm(joined({**fields, "connection": f"new-{self.ids}"}), gateway)
+            case "confirm any":
+                self.pair.confirm(joined(fields), gateway)
+            case "confirm" if leg:
+                self.pair.confirm(leg.join, gateway)
+            case "confirm by another" if leg:
+                self.pair.confirm(replace(leg.join, node=fields["node"], lease_s=fields["lease_s"]), gateway)
+            case "list":
+                self._list(fields["connection"], gateway)
+            case "sweep":
+                self.pair.sweep(gateway)
+
+    def _list(self, connection: str, gateway: int) -> None:
+        """A node lists what it has, and something that is of no leg, or of a leg of any."""
+        owned = [name for name, leg in self.pair.model.world.legs.items() if leg.node == "media-1"]
+        self.pair.beat([*owned, connection], gateway)
+
+    @rule(
+        turns=st.lists(st.tuples(st.sampled_from([1, 10, 19, 20, 29, 30]), st.booleans()), min_size=1, max_size=3),
+        fields=joins(),
+        asked=st.booleans(),
+        gateway=st.integers(0, 1),
+    )
+    def lapse(self, turns: list[tuple[int, bool]], fields: dict[str, Any], *, asked: bool, gateway: int) -> None:
+        """Time passes, in which one node lists its legs or does not; what has lapsed is met by a join, and swept."""
+        for seconds, lists in turns:
+            self.wait(seconds)
+            if lists:
+                self._list(fields["connection"], gateway)
+            if asked:
+                self._join(fields, gateway)
+            self.pair.sweep(gateway)
+
+    @rule(fields=joins(), size=st.integers(20, 24), back=st.integers(0, 24), gateway=st.integers(0, 1))
+    def lapse_together(self, fields: dict[str, Any], *, size: int, back: int, gateway: int) -> None:
+        """Many legs of a node, which nobody has heard of before, lapse at one time; some of them come back."""
+        legs = [f"new-{self.ids + number}" for number in range(1, size + 1)]
+        self.ids += size
+        for number, connection in enumerate(legs):
+            meeting = MEETINGS[number % len(MEETINGS)]
+            self.pair.confirm(
+                joined({**fields, "connection": connection, "meeting": meeting, "node": "media-2"}), gateway
+            )
+        for connections in (legs[:back], []):
+            self.wait(30)
+            self.pair.sweep(gateway)
+            self._join(fields, gateway)
+            self.pair.beat(connections, gateway)
+
+    @rule(node=st.sampled_from(["media-1", "media-2"]), gateway=st.integers(0, 1))
+    def depart(self, node: str, gateway: int) -> None:
+        """A node leaves; what it had is adopted by another one, as far as it is drawn again."""
+        self.pair.leave(node, gateway)
 
     @rule(fields=joins(), size=st.integers(2, 8), gateway=st.integers(0, 1))
     def crowd(self, fields: dict[str, Any], size: int, gateway: int) -> None:
@@ -274,7 +335,7 @@ def test_T1_T2_T3_T4_T7_T8_T10_to_T17_T20_any_sequence_is_decided_and_metered_as
     redis_server: Any, databases: Iterator[int]
 ) -> None:
     """Joins, moves, releases, previews, plans and days in any order: every answer, count and register is the model's."""
-    _compare(redis_server, databases, examples=100, steps=40)
+    _compare(redis_server, databases, examples=75, steps=40)
 
 
 @pytest.fixture

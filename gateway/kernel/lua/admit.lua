@@ -78,7 +78,7 @@ else
     writes[#writes + 1], writes[#writes + 2] = '!audio', math.max((head[7] or 0) + tallied, 0)
   end
 end
-local packed = cmsgpack.pack({now, connected and now or 0, lease_ms, node, fingerprint, groups, overage, would_deny, info})
+local packed = cmsgpack.pack({now, connected and now or 0, lease_ms, node, fingerprint, groups, overage, would_deny, info, 0, tonumber(ARGV[6])})
 redis.call('HSET', groups_key, unpack(writes))
 redis.call('HSET', legs_key, connection, packed)
 redis.call('ZADD', leases_key, now + lease_ms, connection)

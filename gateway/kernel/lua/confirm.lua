@@ -9,7 +9,8 @@
 -- KEYS[6] past
 -- ARGV[1...18] as of admit; `connected` 0: the leg is only known to have been let in without a check, and is provisional
 -- ARGV[19] node_lease_ms   lease of a leg that a node keeps alive
--- ARGV[20...] alternatives see include/decide.lua
+-- ARGV[20] joins           1: it was let in without a check, and joins now; 0: it joined before, wherever that was counted
+-- ARGV[21...] alternatives see include/decide.lua
 --
 -- Answers
 --   CONFIRMED now id admitted connected lease       ADOPTED now id lease would_deny      DEAD now cause (released, or ended by an operator)
@@ -19,7 +20,7 @@
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 20, 100000, 1000
+local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 21, 100000, 1000
 
 local meta_key, outbox_key, groups_key, legs_key, leases_key, past_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local customer, connection, fingerprint = ARGV[3], ARGV[4], ARGV[5]
@@ -37,9 +38,9 @@ if value and not expires then
   if leg[FINGERPRINT] ~= fingerprint then return {'CONFLICT', now} end
   if node == '' and leg[NODE] ~= '' then node, lease_ms = leg[NODE], tonumber(ARGV[19]) end
   local begins = connected and leg[CONNECTED] == 0
-  if begins or (connected and (node ~= leg[NODE] or lease_ms ~= leg[LEASE])) then
+  if begins or (connected and (leg[ATTEMPT] ~= 0 or node ~= leg[NODE] or lease_ms ~= leg[LEASE])) then
     if begins then leg[CONNECTED] = math.max(now, leg[ADMITTED]) end
-    leg[NODE], leg[LEASE] = node, lease_ms
+    leg[NODE], leg[LEASE], leg[ATTEMPT] = node, lease_ms, 0
     value = cmsgpack.pack(leg)
     redis.call('HSET', legs_key, connection, value)
   end
@@ -65,7 +66,7 @@ if value and not expires then
   return {'CONFIRMED', now, id, leg[ADMITTED], leg[CONNECTED], lease_ms}
 end
 if version == '0' then return {'NOBODY', now} end
-local again = connected   -- it joined before, and is not counted as joining
+local again = ARGV[20] ~= '1'
 -- @include decide
 
 local info = ARGV[at + 1]
@@ -81,8 +82,8 @@ else
     writes[#writes + 1], writes[#writes + 2] = person, (head[9] or 0) + 1
   end
 end
-if not connected then writes[#writes + 1], writes[#writes + 2] = '!joined', (head[6] or 0) + 1 end
-local packed = cmsgpack.pack({now, connected and now or 0, lease_ms, node, fingerprint, groups, overage, would_deny, info, 1})
+if not again then writes[#writes + 1], writes[#writes + 2] = '!joined', (head[6] or 0) + 1 end
+local packed = cmsgpack.pack({now, connected and now or 0, lease_ms, node, fingerprint, groups, overage, would_deny, info, 1, 0})
 if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end
 redis.call('HSET', legs_key, connection, packed)
 redis.call('ZADD', leases_key, now + lease_ms, connection)

@@ -74,7 +74,7 @@ end
 -- @include forget
 local packed = cmsgpack.pack({
   leg[ADMITTED], leg[CONNECTED], leg[LEASE], node ~= '' and node or leg[NODE], fingerprint, groups, overage, would_deny, info,
-  leg[10],
+  leg[ADOPTED], 0,
 })
 if #deletes > 0 then redis.call('HDEL', groups_key, unpack(deletes)) end
 if #writes > 0 then redis.call('HSET', groups_key, unpack(writes)) end

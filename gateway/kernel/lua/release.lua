@@ -15,14 +15,15 @@
 -- ARGV[6] cause            `released`, `operator` or `unanswered`
 -- ARGV[7] tombstone_ms
 -- ARGV[8] outbox_max
+-- ARGV[9] attempt          deadline (ms) of the admit that nobody heard the answer of; with cause `unanswered`
 --
 -- Answers
 --   RELEASED now id admitted connected     UNKNOWN now        FOREIGN now (another node owns it)        ROLL now version day
 --   EPOCH now epoch
 -- UNKNOWN is a quiet success: a release that overtook its admit. It leaves a tombstone too, for customers that exist; not where an operator
 -- wanted to end it, because that was no release on its way.
--- `unanswered`: nobody heard that the leg was admitted. It is given back only if there was no sign of life since, and without a tombstone,
--- because the caller may ask again with the same id.
+-- `unanswered`: nobody heard that the leg was admitted. It is given back only if that very attempt was the last that is known of, and without a
+-- tombstone, because the caller may ask again with the same id.
 
 -- @include clock
 -- @include legs
@@ -45,11 +46,7 @@ if packed then
   end
 end
 if leg and node ~= '' and leg[NODE] ~= node then return {'FOREIGN', now} end
--- The tenth place: adopted, which is a sign of life.
-if cause == 'unanswered'
-  and not (leg and not leg[10] and tonumber(redis.call('ZSCORE', leases_key, connection)) == leg[ADMITTED] + leg[LEASE]) then
-  return {'UNKNOWN', now}
-end
+if cause == 'unanswered' and not (leg and leg[ATTEMPT] > 0 and leg[ATTEMPT] == tonumber(ARGV[9])) then return {'UNKNOWN', now} end
 local head = redis.call('HMGET', groups_key, '!version', '!day', '!from', '!until')
 if not head[1] then return {'UNKNOWN', now} end
 if leg then

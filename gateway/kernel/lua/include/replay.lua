@@ -9,7 +9,11 @@ if value then
     leg = cmsgpack.unpack(value)
     if leg[FINGERPRINT] == fingerprint then
       if leases_key and (leg[CONNECTED] == 0 or leg[NODE] == '') then
-        -- A sign of life; and from now on it is known that an answer was heard (`unanswered` in release.lua).
+        -- A sign of life; and it is this attempt now whose answer is heard, or not (`unanswered` in release.lua).
+        if leg[ATTEMPT] ~= 0 then
+          leg[ATTEMPT] = tonumber(ARGV[6])
+          redis.call('HSET', legs_key, connection, cmsgpack.pack(leg))
+        end
         redis.call('ZADD', leases_key, 'XX', 'GT', math.max(now, leg[ADMITTED] + 1) + leg[LEASE], connection)
       end
       local answer = {'REPLAY', now, leg[ADMITTED], leg[CONNECTED], leg[LEASE], leg[OVERAGE], leg[WOULD_DENY], leg[INFO]}
