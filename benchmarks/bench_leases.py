@@ -2,7 +2,8 @@
 
 `python -m benchmarks.bench_leases [--legs 1000000] [--nodes 1000]`. A gateway as it is shipped, its Redis, and nodes that each hold an equal
 share of the legs. First the nodes' legs are adopted (`/v1/batch` of confirms); then every node sends one heartbeat, which is one period; then
-Redis is emptied, and nodes go on sending heartbeats and confirming what is unknown until nothing is. Costs are processor time of gateway and Redis.
+Redis is emptied, and nodes go on sending heartbeats and confirming what is unknown until nothing is. Costs are processor time of gateway and
+Redis.
 """
 
 import argparse
@@ -10,10 +11,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import uvloop
@@ -29,6 +30,8 @@ OPERATIONS_PER_BATCH = 500
 LEGS_PER_PAGE = 1_000
 PERIOD_S = 10.0
 RETURN_TIMEOUT_S = 1_200.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Fleet:
 
     async def bring_back(self) -> int:
         """Nodes send heartbeats every period and confirm what is unknown, until nothing is; how many were adopted."""
-        adopted, began = 0, time.monotonic()
+        began, adopted = time.monotonic(), 0
 
         async def one(node: int) -> int:
             _, unknown = await self._beat(node)
@@ -90,15 +93,15 @@ class Fleet:
 
         while time.monotonic() - began < RETURN_TIMEOUT_S:
             round_began = time.monotonic()
-            missing = sum(await self._each_node(one))
+            missing: int = sum(await self._each_node(one))
             adopted += missing
             if not missing:
                 return adopted
             await asyncio.sleep(max(0.0, PERIOD_S - (time.monotonic() - round_began)))
         raise RuntimeError("the legs did not come back")
 
-    async def _each_node(self, work: Any) -> list[Any]:
-        results: list[Any] = [None] * len(self._nodes)
+    async def _each_node(self, work: Callable[[int], Awaitable[T]]) -> list[T]:
+        results: dict[int, T] = {}
         waiting = iter(range(len(self._nodes)))
 
         async def go() -> None:
@@ -106,7 +109,7 @@ class Fleet:
                 results[node] = await work(node)
 
         await asyncio.gather(*[go() for _ in range(NODES_AT_ONCE)])
-        return results
+        return [results[node] for node in sorted(results)]
 
     async def _beat(self, node: int) -> tuple[int, list[str]]:
         ids = [_id(leg) for leg in self._nodes[node]]
