@@ -90,10 +90,15 @@ def joined(fields: dict[str, Any]) -> Join:
     return Join(customer="acme", **fields)
 
 
+def present(fields: dict[str, Any]) -> Join:
+    """A leg that says it is there. Of events without a room: which of several licences an event takes whose room is elsewhere is open."""
+    return joined({**fields, "room": None if fields["service"] is Service.EVENT else fields["room"]})
+
+
 def traffic() -> st.SearchStrategy[str]:
     """What happens: many joins, many moves."""
     rare = ["join again", "preview", "repeat", "move unknown", "leave unknown", "move from elsewhere"]
-    alive = ["confirm"] * 4 + ["adopt"] * 2 + ["confirm any", "confirm by another", "list", "sweep"]
+    alive = ["confirm"] * 4 + ["adopt"] * 2 + ["confirm any", "confirm by another", "return", "list", "sweep"]
     return st.sampled_from(["join"] * 10 + ["leave"] * 4 + CHANGES * 2 + rare + alive)
 
 

@@ -281,7 +281,7 @@ class Model:
             reason = _first(refusals(case, self.suspended_hosts))
             if reason is None:
                 return Judged(Verdict("admitted", leg.licensed_by, leg.counted_in, leg.overage), leg, licence, after)
-            if reason not in EVENTS_FULL and not (adopting and reason == "room_in_use"):
+            if reason not in EVENTS_FULL:
                 break
         if adopting and not self.held.shadow and reason not in leases.NO_LIMIT:
             return Judged(Verdict("adopted"), leg, licence, after)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from kernel_draws import BEGINNINGS, CHANGES, HOSTS, MEETINGS, held_of, joined, joins, moved, plans, traffic
+from kernel_draws import BEGINNINGS, CHANGES, HOSTS, MEETINGS, held_of, joined, joins, moved, plans, present, traffic
 from kernel_model_held import Held
 from kernel_model_pair import SEEN, Pair
 from kernel_model_world import Leg, place_of
@@ -105,13 +105,17 @@ class Comparison(RuleBasedStateMachine):
         match what:
             case "adopt":
                 self.ids += 1
-                self.pair.confirm(joined({**fields, "connection": f"new-{self.ids}"}), gateway)
+                self.pair.confirm(present({**fields, "connection": f"new-{self.ids}"}), gateway)
             case "confirm any":
-                self.pair.confirm(joined(fields), gateway)
+                self.pair.confirm(present(fields), gateway)
             case "confirm" if leg:
                 self.pair.confirm(leg.join, gateway)
             case "confirm by another" if leg:
                 self.pair.confirm(replace(leg.join, node=fields["node"], lease_s=fields["lease_s"]), gateway)
+            case "return":
+                released = {**fields, "connection": list(self.pair.model.tombstones)[-1]}
+                self.pair.confirm(present(released), gateway)
+                self.pair.admit(joined(released), gateway)
             case "list":
                 self._list(fields["connection"], gateway)
             case "sweep":
@@ -146,7 +150,7 @@ class Comparison(RuleBasedStateMachine):
         for number, connection in enumerate(legs):
             meeting = MEETINGS[number % len(MEETINGS)]
             self.pair.confirm(
-                joined({**fields, "connection": connection, "meeting": meeting, "node": "media-2"}), gateway
+                present({**fields, "connection": connection, "meeting": meeting, "node": "media-2"}), gateway
             )
         for connections in (legs[:back], []):
             self.wait(30)
@@ -382,6 +386,23 @@ def test_T11_1_an_event_that_is_opened_again_is_that_of_the_subscription_in_whic
     pair.admit(presenter("b", "e1"))
 
     assert {"2026-06-30": {"e1": True}} == pair.model.past.used
+
+
+def test_T11_1_T13_5_what_was_noted_of_a_room_does_not_change_whose_event_it_is(pair: Pair) -> None:
+    """A room that was abroad before opens an event: it is one of the subscription that ends first."""
+    always = {"from": "2020-01-01", "to": "2099-12-31"}
+    room = {"id": "rooms", "plan": "rooms.dolby_raas", "quantity": 1, "term": always}
+    orders = (per_event(1, "2026-06-30"), per_event(1, "2026-06-20"), {**ports(9), "id": "ports"})
+    pair.change(Held((*orders, {**room, "rooms": [{"id": "huddle", "territory": ["US"]}]})))
+    meeting = {"service": Service.MEETING, "endpoint": Endpoint.SIP, "meeting": "m1"}
+    abroad = {"room": "huddle", "country": "FR"}
+    pair.admit(joined({**meeting, "connection": "host", "role": Role.HOST}))
+    pair.admit(joined({**meeting, **abroad, "connection": "a", "role": Role.PARTICIPANT}))
+    pair.release("a")
+
+    pair.admit(presenter("b", "e1", **abroad, role=Role.ATTENDEE))
+
+    assert {"2026-06-20": {"e1": True}} == pair.model.past.used
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ while true do
       while not failed and ahead < tonumber(ARGV[ALTERNATIVES_AT]) do
         ahead, ahead_at = ahead + 1, ahead_at + 3 + 6 * tonumber(ARGV[ahead_at + 2])
         for j = ahead_at + 3, ahead_at + 2 + 6 * tonumber(ARGV[ahead_at + 2]), 6 do
-          if ARGV[j] == 'mark' and redis.call('HEXISTS', past_key, '=' .. ARGV[j + 1]) == 1 then failed = k end
+          if ARGV[j] == 'mark' and ARGV[j + 2] ~= '-1' and redis.call('HEXISTS', past_key, '=' .. ARGV[j + 1]) == 1 then failed = k end
         end
       end
     elseif kind == 'age' then
