@@ -30,6 +30,7 @@ OPERATIONS_PER_BATCH = 500
 LEGS_PER_PAGE = 1_000
 PERIOD_S = 10.0
 RETURN_TIMEOUT_S = 1_200.0
+ATTEMPTS_MAX, RETRY_PAUSE_S = 20, 0.5
 
 T = TypeVar("T")
 
@@ -134,11 +135,14 @@ class Fleet:
                 raise RuntimeError(f"a confirm came to {told}")
 
     async def _post(self, path: str, body: Any) -> Any:
-        async with self._http.post(self._server.url + path, data=json.dumps(body)) as response:
-            answer = await response.json()
-            if response.status != 200:
-                raise RuntimeError(f"{path}: {response.status} {answer}")
-            return answer
+        data = json.dumps(body)
+        for _ in range(ATTEMPTS_MAX):
+            async with self._http.post(self._server.url + path, data=data) as response:
+                answer = await response.json()
+            if response.status == 200:
+                return answer
+            await asyncio.sleep(RETRY_PAUSE_S)  # as a node does
+        raise RuntimeError(f"{path}: {response.status} {answer}")
 
 
 def _id(leg: int) -> str:

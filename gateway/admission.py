@@ -5,6 +5,7 @@ A decision is asked of the kernel, at most twice and within a budget. Where the 
 """
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Awaitable, Callable
@@ -13,14 +14,15 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from gateway.compilation import COMPILATIONS_MAX, Compiler, Unstable, within
-from gateway.decisions import Confirmation, confirmation_of, confirmed_lease, decision_of, lease_left, lease_of
+from gateway.decisions import Confirmation, confirmation_of, confirmed_lease, decision_of, lease_of
 from gateway.degraded import Degraded
 from gateway.domain.claims import Claims
-from gateway.domain.join import Decision, Join
+from gateway.domain.join import Decision, Join, Lease
 from gateway.domain.reasons import Reason
 from gateway.entitlements import Entitlements
 from gateway.events import Decided, Emit, LegConfirmed, LegReleased, StoreFailed
 from gateway.kernel import outcomes
+from gateway.kernel.arguments import attempt_of
 from gateway.kernel.errors import OutcomeUnknown, StoreError, StoreRecovering
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import DecisionOutcome
@@ -33,10 +35,11 @@ RETRY_PAUSE_S = 0.05
 """Long enough for the store connection to be made again after a cut."""
 PATIENCE_S = 2.0
 """For what nobody who joins waits for."""
-MOVES_MAX = 3
-"""Looks at a leg that somebody else moves at the same time."""
+MOVES_MAX = 3  # looks at a leg that somebody else moves at the same time
 
 T = TypeVar("T")
+Decide = Callable[[float], Awaitable[Decision]]
+"""An attempt to decide, given up at a time (time.monotonic)."""
 
 
 class Evaluate(Protocol):
@@ -55,7 +58,7 @@ class ConnectionUnknown(Exception):
 
 
 class CustomerUnknown(Exception):
-    """There is no such customer, so that its leg cannot be counted."""
+    """There is no such customer; its leg cannot be counted."""
 
 
 class _MovedMeanwhile(Exception):
@@ -94,14 +97,14 @@ class Admission:
         """
         began = time.perf_counter()
         budget_s = min(wait_s, self._budget_s)
-        deadline_ms = self._kernel.store_now_ms(join.customer) + int(budget_s * 1000)
+        attempt = attempt_of(self._kernel.store_now_ms(join.customer) + int(budget_s * 1000))
         lease = lease_of(join)
 
         async def evaluate(claims: Claims, *, final: bool = False) -> DecisionOutcome:
             return await self._kernel.admit(
                 join,
                 claims,
-                deadline_ms=deadline_ms,
+                attempt=attempt,
                 lease_ms=lease.expires_in_s * 1000,
                 connected=not lease.provisional,
                 final=final,
@@ -111,7 +114,7 @@ class Admission:
         try:
             decision = await self._decided("admit", lambda until_s: self._decide(join, evaluate, until_s), budget_s)
         except StoreError as error:
-            if not (found := await self._degraded.admit(join, self._compiler.heard(join), error, deadline_ms)):
+            if not (found := await self._degraded.admit(join, self._compiler.heard(join), error, attempt)):
                 raise
             decision = found
         self._emit(Decided("admit", decision, time.perf_counter() - began))
@@ -176,7 +179,8 @@ class Admission:
         decision = await self._decide(join, evaluate, until_s, coming_from=owner)
         if leg is None or decision.lease is None or decision.reason is Reason.REPLAYED:
             return decision
-        lease = lease_left(leg.connected_ms, leg.lease_ms, decision.decided_at_ms)  # a move leaves it as it is
+        left_ms = max((leg.expires_ms or 0) - decision.decided_at_ms, 0)  # a move leaves it as it is
+        lease = Lease(provisional=leg.connected_ms is None, expires_in_s=left_ms // 1000)
         return msgspec.structs.replace(decision, lease=lease)
 
     async def confirm(self, join: Join) -> Confirmation:
@@ -235,7 +239,9 @@ class Admission:
         ask = functools.partial(self._compiler.ask, join, until_s=until_s, coming_from=coming_from)
         policy, claims, outcome = await ask(evaluate)
         if isinstance(outcome, outcomes.Lapsed):
-            await within(self._sweeper.reclaim(join.customer), until_s)
+            # A denial by a full limit must not become an outage because reclaiming takes too long.
+            with contextlib.suppress(StoreError):
+                await within(self._sweeper.reclaim(join.customer), (time.monotonic() + until_s) / 2)
             policy, claims, outcome = await ask(functools.partial(evaluate, final=True))
         self._degraded.observe(join.customer, claims, outcome)
         match outcome:
@@ -258,17 +264,13 @@ class Admission:
                 raise StoreRecovering("nodes are bringing back what the store has lost")
         raise AssertionError("the others have been dealt with")
 
-    async def _timed(
-        self, operation: str, attempt: Callable[[float], Awaitable[Decision]], budget_s: float
-    ) -> Decision:
+    async def _timed(self, operation: str, attempt: Decide, budget_s: float) -> Decision:
         began = time.perf_counter()
         decision = await self._decided(operation, attempt, budget_s)
         self._emit(Decided(operation, decision, time.perf_counter() - began))
         return decision
 
-    async def _decided(
-        self, operation: str, attempt: Callable[[float], Awaitable[Decision]], budget_s: float
-    ) -> Decision:
+    async def _decided(self, operation: str, attempt: Decide, budget_s: float) -> Decision:
         """A decision, unless the gateway is behind. Raises StoreError."""
         self._load.begin()
         try:

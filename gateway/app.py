@@ -136,7 +136,9 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
             core, telemetry, tokens, telephones, metrics_customers_max=settings.metrics_customers_max
         )
         for name, work in {"tokens": _refresh_tokens(tokens), **core.background()}.items():
-            stack.push_async_callback(_stop, asyncio.create_task(work, name=name))
+            task = asyncio.create_task(work, name=name)
+            task.add_done_callback(_told)
+            stack.push_async_callback(_stop, task)
         urls = await _listen_both(stack, settings, admission, admin)
         redis = f"embedded Redis {embedded.server.version}" if embedded and embedded.server else "external Redis"
         yield Gateway(core, urls[0], urls[1], redis, embedded)
@@ -158,6 +160,12 @@ async def _open_memory(settings: Settings, stack: contextlib.AsyncExitStack) -> 
     journal = await Journal.open(path)
     stack.push_async_callback(journal.close)
     return memory, journal
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    """None of what goes on beside requests ends by itself."""
+    if not task.cancelled():
+        _log.error("background.ended", task=task.get_name(), exc_info=task.exception())
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

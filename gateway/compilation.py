@@ -11,7 +11,7 @@ from gateway.domain.policy import Policy, bind_group
 from gateway.entitlements import Entitlements
 from gateway.facts import FactsHeard
 from gateway.kernel import outcomes
-from gateway.kernel.errors import OutcomeUnknown, StoreError
+from gateway.kernel.errors import StoreError, StoreUnavailable
 
 
 COMPILATIONS_MAX = 6
@@ -76,9 +76,9 @@ class Compiler:
 
 
 async def within(work: Awaitable[T], until_s: float) -> T:
-    """What some work gives, given up at `until_s` (time.monotonic). Raises OutcomeUnknown then."""
+    """What some work gives, given up at `until_s` (time.monotonic). Raises StoreUnavailable then: it is never the operation itself."""
     try:
         async with asyncio.timeout(until_s - time.monotonic()):
             return await work
     except TimeoutError:
-        raise OutcomeUnknown("no answer in time") from None
+        raise StoreUnavailable("no answer in time") from None

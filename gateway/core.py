@@ -1,7 +1,6 @@
 """The gateway without its listeners: every part is built here, and nothing connects before it is told to."""
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -129,8 +128,12 @@ class Core:
     async def _be_present(self) -> None:
         """Says that this gateway is there, and learns how many share the headroom of customers."""
         while True:
-            with contextlib.suppress(StoreError):  # the number that was heard last is the best there is
+            try:
                 self.degraded.gateways = await self.liveness.present(self.name)
+            except StoreError:
+                pass  # the number that was heard last is the best there is
+            except Exception:  # noqa: BLE001 - logged with its trace; the next time is soon
+                _log.exception("presence.failed")
             await asyncio.sleep(PRESENT_S)
 
     async def _keep_house(self) -> None:
@@ -139,6 +142,7 @@ class Core:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
+                await self.heartbeats.nodes()  # forgets those that were not heard of for a day
                 _log.info("housekeeping.done", forgotten=await housekeeping.run())
             except StoreError:
                 continue  # the core has told of it; the next time is early enough
@@ -170,7 +174,7 @@ def build_core(
     liveness = Liveness(kernel.urgent)
     entitlements = Entitlements(kernel, emit, memory)
     sweeper = Sweeper(liveness, entitlements, emit)
-    degraded = Degraded(kernel, entitlements, journal, emit)
+    degraded = Degraded(kernel, entitlements, journal, emit, budget_s=budget_s)
     load = Load(emit)
     reports = Reports(kernel, entitlements)
     return Core(
@@ -183,7 +187,7 @@ def build_core(
         heartbeats=Heartbeats(kernel, liveness, entitlements, emit),
         sweeper=sweeper,
         recovery=Recovery(kernel, liveness, entitlements, memory, emit),
-        replay=Replay(kernel, entitlements, journal, degraded, emit) if journal else None,
+        replay=Replay(kernel, entitlements, journal, emit) if journal else None,
         degraded=degraded,
         load=load,
         reports=reports,

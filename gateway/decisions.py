@@ -49,13 +49,6 @@ def confirmed_lease(join: Join) -> Lease:
     return Lease(provisional=False, expires_in_s=join.lease_s or LONG_LEASE_S)
 
 
-def lease_left(connected_ms: int | None, lease_ms: int, now_ms: int) -> Lease:
-    """What is left of the lease of a leg that is live."""
-    if connected_ms is None:
-        return Lease(provisional=True, expires_in_s=lease_ms // 1000)
-    return Lease(provisional=False, expires_in_s=max(0, (connected_ms + lease_ms - now_ms) // 1000))
-
-
 def decision_of(join: Join, policy: Policy, claims: Claims, outcome: Decided) -> Decision:
     """The decision that an outcome means."""
     match outcome:
@@ -151,6 +144,6 @@ def _replayed(join: Join, policy: Policy, claims: Claims, outcome: outcomes.Repl
         licensed_by=None if outcome.would_deny else info.licensed_by,
         counted_in=() if outcome.would_deny else info.counted_in,
         limits=tuple(limits),
-        lease=lease_left(outcome.connected_ms, outcome.lease_ms, outcome.now_ms),
+        lease=Lease(provisional=outcome.connected_ms is None, expires_in_s=outcome.left_ms // 1000),
         would_deny=outcome.would_deny,
     )

@@ -10,13 +10,13 @@ from collections import OrderedDict, defaultdict
 import msgspec
 import structlog
 
+from gateway.compilation import within
 from gateway.decisions import lease_of
 from gateway.disk import MemoryFailed
 from gateway.domain.claims import Alternative, Claims, Count, Deny, Facts
 from gateway.domain.contract import REPORTED_POOLS
 from gateway.domain.days import day_at
 from gateway.domain.join import Decision, Join
-from gateway.domain.policy import Policy
 from gateway.domain.reasons import Reason
 from gateway.entitlements import Entitlements
 from gateway.events import Emit, JournalChanged
@@ -70,6 +70,8 @@ class Headroom:
             for check in alternative.checks
             if type(check) is Count and check.ceiling is not None and check.group in BOUNDED_GROUPS
         ])  # fmt: skip
+        if not bounded:
+            return True
         left = self._left.get(customer, {})
         for group in bounded:
             used = sum([group in groups for groups in taken.values()])
@@ -82,21 +84,18 @@ class Headroom:
         """The leg has gone."""
         self._taken.get(customer, {}).pop(connection, None)
 
-    def renew(self) -> None:
-        """What was taken has reached the store; from now on its answers tell what is left."""
-        self._taken.clear()
-        self._heard.clear()
-        self._left.clear()
-
 
 class Degraded:
     """Decides what can be decided without the store."""
 
-    def __init__(self, kernel: Kernel, entitlements: Entitlements, journal: Journal | None, emit: Emit) -> None:
+    def __init__(
+        self, kernel: Kernel, entitlements: Entitlements, journal: Journal | None, emit: Emit, *, budget_s: float
+    ) -> None:
         self._kernel = kernel
         self._entitlements = entitlements
         self._journal = journal
         self._emit = emit
+        self._budget_s = budget_s
         self.headroom = Headroom()
         self.gateways = 1
         """How many share the headroom."""
@@ -118,11 +117,11 @@ class Degraded:
             if check.group in BOUNDED_GROUPS and check.ceiling is not None:
                 self.headroom.see(customer, check.group, check.ceiling - outcome.use)
 
-    async def admit(self, join: Join, facts: Facts | None, error: StoreError, deadline_ms: int) -> Decision | None:
+    async def admit(self, join: Join, facts: Facts | None, error: StoreError, attempt: int) -> Decision | None:
         """A join that the store did not decide; None: it is refused. What may have been taken all the same is given back then."""
         decision = await self._let_in(join, facts, error)
         if decision is None and isinstance(error, OutcomeUnknown):
-            await self._append("compensate", join.customer, join.connection, str(deadline_ms).encode())
+            await self._append("compensate", join.customer, join.connection, str(attempt).encode())
         return decision
 
     async def release(self, customer: str, connection: str, node: str) -> bool:
@@ -131,14 +130,11 @@ class Degraded:
         return await self._append("release", customer, connection, node.encode())
 
     async def _let_in(self, join: Join, facts: Facts | None, error: StoreError) -> Decision | None:
-        policy = await self._entitlements.at_hand(join.customer)
+        now_ms = self._kernel.store_now_ms(join.customer)
+        policy = await self._entitlements.at_hand(join.customer, day_at(now_ms).ordinal)
         customer = policy.record.customer if policy is not None else None
         if policy is None or customer is None:
             return None
-        now_ms = self._kernel.store_now_ms()
-        today = day_at(now_ms).ordinal
-        if policy.day != today:
-            policy = Policy(policy.record, today)
         claims, mode = policy.claims(join, facts), customer.store_failure
         chosen = claims.alternatives[0]
         refused = not claims.shadow and any(type(check) is Deny for check in chosen.checks)
@@ -160,10 +156,11 @@ class Degraded:
         if isinstance(error, StoreRecovering):
             lease = lease_of(join)
             try:
-                outcome = await self._kernel.confirm(
+                confirm = self._kernel.confirm(
                     join, claims, lease_ms=lease.expires_in_s * 1000, connected=not lease.provisional, joins=True,
                     infos=infos_of(join, claims),
                 )  # fmt: skip
+                outcome = await within(confirm, time.monotonic() + self._budget_s)
             except StoreError:
                 pass
             else:

@@ -76,11 +76,18 @@ class Entitlements:
         if not task.cancelled():
             task.exception()  # whoever waited has it
 
-    async def at_hand(self, customer: str) -> Policy | None:
-        """The policy as this gateway knows it, without asking the store; None: it knows none."""
+    async def at_hand(self, customer: str, today: int | None = None) -> Policy | None:
+        """The policy as this gateway knows it, without asking the store; None: it knows none. `today`: for that day."""
         found = self._policies.get(customer)
-        if found is not None or self._memory is None:
-            return found
+        if found is None:
+            found = await self._from_disk(customer)
+        if found is not None and today not in {None, found.day}:
+            found = self._keep(customer, await asyncio.to_thread(Policy, found.record, today))
+        return found
+
+    async def _from_disk(self, customer: str) -> Policy | None:
+        if self._memory is None:
+            return None
         try:
             kept = await self._memory.entitlements(customer)
         except MemoryFailed as error:  # a disk that fails must not end decisions
@@ -88,8 +95,8 @@ class Entitlements:
             return None
         if kept is None:
             return None
-        record = await asyncio.to_thread(decode_record, *kept)
-        return self._policies.setdefault(customer, Policy(record, day_at(self._kernel.store_now_ms(customer)).ordinal))
+        today = day_at(self._kernel.store_now_ms(customer)).ordinal
+        return self._keep(customer, await asyncio.to_thread(lambda: Policy(decode_record(*kept), today)))
 
     async def current(self, customer: str, stale: outcomes.Stale) -> Policy:
         """The policy for the version and day that the kernel named."""

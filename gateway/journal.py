@@ -79,9 +79,9 @@ class Journal:
         """Entries that are not done yet, with those that are being written."""
         return self._accepted - self._removed
 
-    async def entries(self, limit: int) -> list[tuple[int, Entry]]:
-        """The oldest entries that are not done, oldest first, each with its sequence. Raises MemoryFailed."""
-        return await self._disk.run(_read, limit)
+    async def entries(self, limit: int, after: int = 0) -> list[tuple[int, Entry]]:
+        """The oldest entries behind a sequence that are not done, oldest first, each with its sequence. Raises MemoryFailed."""
+        return await self._disk.run(_read, limit, after)
 
     async def done(self, sequences: Sequence[int]) -> None:
         """Drops entries that have reached the store. Raises MemoryFailed; then none of them is dropped."""
@@ -122,10 +122,10 @@ def _insert(connection: sqlite3.Connection, texts: Sequence[bytes]) -> None:
     )
 
 
-def _read(connection: sqlite3.Connection, limit: int) -> list[tuple[int, Entry]]:
+def _read(connection: sqlite3.Connection, limit: int, after: int) -> list[tuple[int, Entry]]:
     found = connection.execute(
         "SELECT json_group_array(json_array(sequence, json(entry))) "
-        "FROM (SELECT sequence, entry FROM journal ORDER BY sequence LIMIT ?)",
-        (limit,),
+        "FROM (SELECT sequence, entry FROM journal WHERE sequence > ? ORDER BY sequence LIMIT ?)",
+        (after, limit),
     ).fetchone()[0]
     return sorted(msgspec.json.decode(found, type=list[tuple[int, Entry]]), key=lambda each: each[0])

@@ -9,7 +9,6 @@ import structlog
 
 from gateway.compilation import Compiler
 from gateway.decisions import lease_of
-from gateway.degraded import Degraded
 from gateway.disk import MemoryFailed
 from gateway.domain.claims import Claims
 from gateway.domain.join import Join
@@ -17,6 +16,7 @@ from gateway.entitlements import Entitlements
 from gateway.events import Emit, JournalChanged
 from gateway.journal import Entry, Journal
 from gateway.kernel import outcomes
+from gateway.kernel.arguments import deadline_of
 from gateway.kernel.errors import StoreError
 from gateway.kernel.kernel import Kernel
 from gateway.legs import infos_of
@@ -25,6 +25,9 @@ from gateway.legs import infos_of
 LOOK_S = 0.25
 PATIENCE_S = 5.0
 ENTRIES_AT_ONCE = 100
+CUSTOMERS_HELD_UP_MAX = 20
+"""So many, and the store is away rather than something about them."""
+DISK_PAUSE_S = 5.0
 
 _log = structlog.get_logger("gateway.replay")
 
@@ -32,14 +35,11 @@ _log = structlog.get_logger("gateway.replay")
 class Replay:
     """Drains one journal. `run` goes on as long as the gateway does."""
 
-    def __init__(
-        self, kernel: Kernel, entitlements: Entitlements, journal: Journal, degraded: Degraded, emit: Emit
-    ) -> None:
+    def __init__(self, kernel: Kernel, entitlements: Entitlements, journal: Journal, emit: Emit) -> None:
         self._kernel = kernel
         self._entitlements = entitlements
         self._compiler = Compiler(entitlements)
         self._journal = journal
-        self._degraded = degraded
         self._emit = emit
 
     async def run(self) -> None:
@@ -49,28 +49,37 @@ class Replay:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.drain()
-            except (StoreError, MemoryFailed):
-                continue  # the core has told of it; what is left stays
+            except MemoryFailed as error:
+                _log.error("journal.unreadable", error=str(error))
+                await asyncio.sleep(DISK_PAUSE_S)
+            except Exception:  # noqa: BLE001 - logged with its trace; the next look is soon
+                _log.exception("replay.failed")
 
     async def drain(self) -> None:
-        """Carries out all entries. Raises StoreError: the store is away again, what is left stays; MemoryFailed."""
-        if not self._journal.pending():
-            return
-        while entries := await self._journal.entries(ENTRIES_AT_ONCE):
-            done: list[int] = []
-            try:
-                for sequence, entry in entries:
-                    try:
-                        await self._carry_out(entry)
-                    except StoreError:
-                        raise
-                    except Exception:  # noqa: BLE001 - logged with its trace; one entry must not hold up all behind it
-                        _log.exception("journal.dropped", kind=entry.kind, customer=entry.customer)
-                    done.append(sequence)
-            finally:
-                await self._journal.done(done)
-                self._emit(JournalChanged(self._journal.pending()))
-        self._degraded.headroom.renew()
+        """Once through all entries. What the store does not take stays, with all that follows of the same customer. Raises MemoryFailed."""
+        held_up: set[str] = set()
+        after = 0
+        while self._journal.pending() and len(held_up) < CUSTOMERS_HELD_UP_MAX:
+            entries = await self._journal.entries(ENTRIES_AT_ONCE, after)
+            if not entries:
+                return
+            after = entries[-1][0]
+            done = [sequence for sequence, entry in entries if await self._is_done(entry, held_up)]
+            await self._journal.done(done)
+            self._emit(JournalChanged(self._journal.pending()))
+
+    async def _is_done(self, entry: Entry, held_up: set[str]) -> bool:
+        """Whether an entry needs no more; else its customer is held up."""
+        if entry.customer in held_up:
+            return False
+        try:
+            await self._carry_out(entry)
+        except StoreError:
+            held_up.add(entry.customer)
+            return False
+        except Exception:  # noqa: BLE001 - logged with its trace; one entry must not hold up all behind it
+            _log.exception("journal.dropped", kind=entry.kind, customer=entry.customer)
+        return True
 
     async def _carry_out(self, entry: Entry) -> None:
         match entry.kind:
@@ -80,9 +89,11 @@ class Replay:
                 await self._release(entry, node=entry.body.decode(), cause="released")
             case "compensate":
                 # Before its deadline the admit could still be executed, and nobody would take it back.
-                left_ms = int(entry.body) - self._kernel.store_now_ms()
+                # Never longer than it was waited for then: the store's clock may be another one by now.
+                attempt = int(entry.body)
+                left_ms = min(deadline_of(attempt) - self._kernel.store_now_ms(), deadline_of(attempt) - entry.at_ms)
                 await asyncio.sleep(max(left_ms + 1, 0) / 1000)
-                await self._release(entry, cause="unanswered", attempt_ms=int(entry.body))
+                await self._release(entry, cause="unanswered", attempt=attempt)
 
     async def _adopt(self, entry: Entry) -> None:
         join = msgspec.json.decode(entry.body, type=Join)
@@ -105,9 +116,9 @@ class Replay:
         if isinstance(outcome, outcomes.Conflict | outcomes.Nobody):
             _log.warning("journal.dropped", kind=entry.kind, customer=entry.customer, outcome=type(outcome).__name__)
 
-    async def _release(self, entry: Entry, *, node: str = "", cause: str, attempt_ms: int = 0) -> None:
+    async def _release(self, entry: Entry, *, node: str = "", cause: str, attempt: int = 0) -> None:
         release = functools.partial(
-            self._kernel.release, entry.customer, entry.connection, node=node, cause=cause, attempt_ms=attempt_ms
+            self._kernel.release, entry.customer, entry.connection, node=node, cause=cause, attempt=attempt
         )
         while isinstance(outcome := await release(), outcomes.DayOver):
             await self._entitlements.roll(entry.customer, outcome)

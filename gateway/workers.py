@@ -166,8 +166,12 @@ class Workers:
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(max(2 * pause, PAUSE_MIN_S), PAUSE_MAX_S)
             began = loop.time()
-            with contextlib.suppress(OSError, WorkerFailed):  # the next turn sees that it has ended
+            try:
                 await self._start(worker)
+            except (OSError, WorkerFailed):
+                pass  # the next turn sees that it has ended
+            except Exception:  # noqa: BLE001 - logged with its trace; a worker that says something strange is started again
+                _log.exception("worker.failed", worker=worker.index)
             process = worker.process or process
 
 

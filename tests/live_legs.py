@@ -77,7 +77,7 @@ class Life(Stage):
 
     async def unanswered(self, connection: str, attempt_ms: int) -> None:
         """Nobody heard what became of that admit."""
-        await self.core.kernel.release("acme", connection, cause="unanswered", attempt_ms=attempt_ms)
+        await self.core.kernel.release("acme", connection, cause="unanswered", attempt=attempt_ms)
 
     async def leases(self) -> dict[str, float]:
         """Seconds that are left of each lease."""

@@ -80,9 +80,9 @@ class SimulatedJournal:
         """How many are not done."""
         return len(self._entries)
 
-    async def entries(self, limit: int) -> list[tuple[int, Entry]]:
-        """The oldest."""
-        return list(self._entries.items())[:limit]
+    async def entries(self, limit: int, after: int = 0) -> list[tuple[int, Entry]]:
+        """The oldest behind a sequence."""
+        return [each for each in self._entries.items() if each[0] > after][:limit]
 
     async def done(self, sequences: Sequence[int]) -> None:
         """These have reached the store."""

@@ -59,7 +59,7 @@ class TwinCore:
         self._heartbeats = Heartbeats(kernel, self._liveness, self._entitlements, self._heard)
         self._recovery = Recovery(kernel, self._liveness, self._entitlements, memory, self._heard)
         self._housekeeping = Housekeeping(kernel, self._entitlements)
-        degraded = Degraded(kernel, self._entitlements, None, self._heard)
+        degraded = Degraded(kernel, self._entitlements, None, self._heard, budget_s=30.0)
         self._admission = Admission(
             kernel, self._entitlements, self._sweeper, degraded, Load(self._heard), self._heard, budget_s=30.0
         )

@@ -1,5 +1,6 @@
 """Claims as arguments of the scripts that decide, and their answers as outcomes. `lua/include/decide.lua` is the other side."""
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +17,17 @@ OUTBOX_MAX = 20_000
 NODE_LEASE_MS = 30_000
 """Lease of a leg that a node keeps alive; also how long nothing is reclaimed after anything that may have kept nodes from renewing."""
 
+ATTEMPTS_PER_MS = 4096
+"""An attempt to admit is named by its deadline and a number below this, because two may have one deadline. As the scripts know it."""
+
 _NONE = -1
 
 
 def decision_arguments(
-    join: Join, claims: Claims, *, deadline_ms: int, lease_ms: int, connected: bool, final: bool, infos: Sequence[bytes]
+    join: Join, claims: Claims, *, attempt: int, lease_ms: int, connected: bool, final: bool, infos: Sequence[bytes]
 ) -> list[Any]:
     """Arguments of admit and preview, as their headers list them. `infos`: what is kept with the leg, for each alternative."""
-    head = _head(join, claims, deadline_ms, lease_ms, connected=connected, final=final)
+    head = _head(join, claims, attempt, lease_ms, connected=connected, final=final)
     return [*head, *_alternatives(claims, infos)]
 
 
@@ -31,7 +35,7 @@ def move_arguments(
     join: Join, claims: Claims, *, deadline_ms: int, held: str, quiet: bool, final: bool, infos: Sequence[bytes]
 ) -> list[Any]:
     """Arguments of move, as its header lists them."""
-    head = _head(join, claims, deadline_ms, 0, connected=False, final=final)
+    head = _head(join, claims, deadline_ms * ATTEMPTS_PER_MS, 0, connected=False, final=final)
     return [*head, held, int(quiet), *_alternatives(claims, infos)]
 
 
@@ -43,9 +47,9 @@ def confirm_arguments(
     return [*head, NODE_LEASE_MS, int(joins), *_alternatives(claims, infos)]
 
 
-def _head(join: Join, claims: Claims, deadline_ms: int, lease_ms: int, *, connected: bool, final: bool) -> list[Any]:
+def _head(join: Join, claims: Claims, attempt: int, lease_ms: int, *, connected: bool, final: bool) -> list[Any]:
     return [
-        join.customer, join.connection, join.fingerprint, deadline_ms, claims.version, claims.day, int(claims.shadow),
+        join.customer, join.connection, join.fingerprint, attempt, claims.version, claims.day, int(claims.shadow),
         claims.bind_group, claims.live_facts.value if claims.live_facts else "", claims.person_group or "", claims.audio,
         lease_ms, int(connected), join.node or "", OUTBOX_MAX, int(final),
     ]  # fmt: skip
@@ -151,15 +155,25 @@ _ANSWERS: dict[bytes, Any] = {
 
 
 def _replayed(answer: list[Any]) -> outcomes.Replayed:
-    now_ms, admitted_ms, connected_ms, lease_ms, overage, would_deny, info = answer[1:8]
+    now_ms, admitted_ms, connected_ms, left_ms, overage, would_deny, info = answer[1:8]
     counts = {answer[at].decode(): answer[at + 1] for at in range(8, len(answer), 2)}
     return outcomes.Replayed(
         now_ms=now_ms,
         admitted_ms=admitted_ms,
         connected_ms=connected_ms or None,
-        lease_ms=lease_ms,
+        left_ms=left_ms,
         overage=bool(overage),
         would_deny=Reason(would_deny.decode()) if would_deny else None,
         info=info,
         counts=counts,
     )
+
+
+def attempt_of(deadline_ms: int) -> int:
+    """Names an attempt to admit a leg that nothing may be taken for after an instant (the store's clock); no two have one name."""
+    return deadline_ms * ATTEMPTS_PER_MS + random.randrange(ATTEMPTS_PER_MS)  # noqa: S311 - unique, not secret
+
+
+def deadline_of(attempt: int) -> int:
+    """The instant after which nothing may be taken."""
+    return attempt // ATTEMPTS_PER_MS

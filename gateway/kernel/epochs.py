@@ -10,9 +10,13 @@ from typing import Protocol
 
 from gateway.events import Emit, EpochBegan
 from gateway.kernel.arguments import NODE_LEASE_MS, OUTBOX_MAX
+from gateway.kernel.errors import StoreUnavailable
 from gateway.kernel.keys import BUCKETS, bucket_keys
 from gateway.kernel.scripts import Script
 from gateway.kernel.store import Store
+
+
+MEET_TIMEOUT_S = 2.0
 
 
 class Told(Protocol):
@@ -51,9 +55,9 @@ class Epochs:
         self._emit = emit
         self._epochs = [b"0"] * BUCKETS
         self._recovering = [0] * BUCKETS
-        self._meeting: dict[int, asyncio.Task[None]] = {}
-        self.on_begin: Callable[[int, bool], None] = lambda *_: None
-        """Told of the bucket, and whether something was lost, when an epoch was met that this gateway did not know."""
+        self._meeting: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self.on_missing: Callable[[int], None] = lambda _: None
+        """Told of a bucket in which something is missing that this gateway was told."""
 
     def current(self, bucket: int) -> bytes:
         """The epoch that operations are meant for."""
@@ -74,15 +78,19 @@ class Epochs:
 
     async def meet(self, store: Store, bucket: int, timeout_s: float) -> None:
         """Says what this gateway was told, and learns the epoch. Many callers at a time share one question. Raises StoreError."""
-        task = self._meeting.get(bucket)
+        key = (id(store), bucket)  # two connections may lead to two servers for a moment
+        task = self._meeting.get(key)
         if task is None:
-            task = asyncio.create_task(self._meet(store, bucket, timeout_s))
-            self._meeting[bucket] = task
-            task.add_done_callback(lambda done: self._met(bucket, done))
-        await asyncio.shield(task)
+            task = self._meeting[key] = asyncio.create_task(self._meet(store, bucket, MEET_TIMEOUT_S))
+            task.add_done_callback(lambda done: self._met(key, done))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(task)
+        except TimeoutError:
+            raise StoreUnavailable("the epoch is not known yet") from None
 
-    def _met(self, bucket: int, task: asyncio.Task[None]) -> None:
-        self._meeting.pop(bucket, None)
+    def _met(self, key: tuple[int, int], task: asyncio.Task[None]) -> None:
+        self._meeting.pop(key, None)
         if not task.cancelled():
             task.exception()  # whoever waited has it
 
@@ -91,11 +99,12 @@ class Epochs:
         args = (*known, NODE_LEASE_MS, OUTBOX_MAX)
         keys = bucket_keys(self._script.keys, bucket)
         answer = await store.call(self._script, keys, args, timeout_s)
-        now_ms, epoch, recovering, lost = answer[1], answer[2], answer[3], bool(answer[4])
+        now_ms, epoch, recovering, lost, missing = answer[1], answer[2], answer[3], bool(answer[4]), bool(answer[5])
         store.observe_clock(now_ms, keys[0])
         met_before, known_epoch = self._epochs[bucket], known[0]
         self._told.told(bucket, int(epoch), 0)
         self._epochs[bucket], self._recovering[bucket] = epoch, recovering
         if lost or met_before not in {b"0", epoch} or known_epoch not in {0, int(epoch)}:
             self._emit(EpochBegan(bucket, int(epoch), lost))
-            self.on_begin(bucket, lost)
+        if missing:
+            self.on_missing(bucket)

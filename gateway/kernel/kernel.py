@@ -20,6 +20,7 @@ from gateway.kernel.arguments import (
     OUTBOX_MAX,
     confirm_arguments,
     confirm_outcome,
+    deadline_of,
     decision_arguments,
     decision_outcome,
     move_arguments,
@@ -75,7 +76,7 @@ class Kernel:
         join: Join,
         claims: Claims,
         *,
-        deadline_ms: int,
+        attempt: int,
         lease_ms: int,
         connected: bool,
         final: bool,
@@ -83,19 +84,21 @@ class Kernel:
     ) -> DecisionOutcome:
         """Decides a join and takes the claims of one alternative.
 
-        `infos`, one per alternative, is kept with the leg. After `deadline_ms` (the store's clock) nothing is taken, and nobody waits for the
-        answer. Not `final`: where a lapsed leg may stand in a full limit, that is answered first.
+        `infos`, one per alternative, is kept with the leg. After the deadline in `attempt` (see `attempt_of`) nothing is taken, and nobody
+        waits for the answer. Not `final`: where a lapsed leg may stand in a full limit, that is answered first.
         """
         args = decision_arguments(
-            join, claims, deadline_ms=deadline_ms, lease_ms=lease_ms, connected=connected, final=final, infos=infos
+            join, claims, attempt=attempt, lease_ms=lease_ms, connected=connected, final=final, infos=infos
         )
-        answer = await self._runner.of_customer("admit", join.customer, args, self._until(join.customer, deadline_ms))
+        answer = await self._runner.of_customer(
+            "admit", join.customer, args, self._until(join.customer, deadline_of(attempt))
+        )
         return decision_outcome(answer, claims)
 
     async def preview(self, join: Join, claims: Claims) -> DecisionOutcome:
         """What `admit` would answer now. Writes nothing."""
         infos = [b""] * len(claims.alternatives)
-        args = decision_arguments(join, claims, deadline_ms=0, lease_ms=0, connected=True, final=True, infos=infos)
+        args = decision_arguments(join, claims, attempt=0, lease_ms=0, connected=True, final=True, infos=infos)
         answer = await self._runner.of_customer("preview", join.customer, args, self._decision_timeout_s)
         return decision_outcome(answer, claims)
 
@@ -131,21 +134,23 @@ class Kernel:
 
     async def leg(self, customer: str, connection: str) -> outcomes.Leg | None:
         """A live leg by its id."""
-        (legs_key,) = keys_of(customer, ("legs",))
-        packed = await self._store.command("HGET", legs_key, connection)
-        return next(iter(read_legs([(connection.encode(), packed or b"")])), None)
+        legs_key, leases_key = keys_of(customer, ("legs", "leases"))
+        asked = [self._store.command(*what, connection) for what in (("HGET", legs_key), ("ZSCORE", leases_key))]
+        packed, score = await asyncio.gather(*asked)
+        leg = next(iter(read_legs([(connection.encode(), packed or b"")])), None)
+        return msgspec.structs.replace(leg, expires_ms=int(score) if score else None) if leg else None
 
     def _until(self, customer: str, deadline_ms: int) -> float:
         return min((deadline_ms - self.store_now_ms(customer)) / 1000, self._decision_timeout_s)
 
     async def release(
-        self, customer: str, connection: str, *, node: str = "", cause: str = "released", attempt_ms: int = 0
+        self, customer: str, connection: str, *, node: str = "", cause: str = "released", attempt: int = 0
     ) -> outcomes.Released | outcomes.NotReleased | outcomes.DayOver:
         """Gives back what a leg took; with `node` only if that node owns it.
 
-        With cause `unanswered` only if the admit with the deadline `attempt_ms` was the last sign of it.
+        With cause `unanswered` only if that `attempt` to admit it was the last sign of it.
         """
-        args = (customer, connection, node, cause, TOMBSTONE_MS, OUTBOX_MAX, attempt_ms)
+        args = (customer, connection, node, cause, TOMBSTONE_MS, OUTBOX_MAX, attempt)
         answer = await self.urgent.of_customer("release", customer, args, self._timeout_s)
         match answer[0]:
             case b"RELEASED":
@@ -254,7 +259,7 @@ class Kernel:
         ]
 
     async def leg_pages(self, customer: str, count: int) -> AsyncIterator[list[outcomes.Leg]]:
-        """All live legs, page by page; see `legs`."""
+        """All live legs; see `legs`."""
         cursor = -1
         while cursor:
             cursor, page = await self.legs(customer, max(cursor, 0), count)
@@ -271,15 +276,13 @@ class Kernel:
                 if flat[at]:
                     yield flat[at].decode(), flat[at + 1].decode()
 
-    async def drop_past(self, customer: str, fields: Sequence[str]) -> int:
-        """Forgets fields of `past`, and says how many there were; what they counted in must be dropped as well."""
+    async def drop_past(self, customer: str, fields: Sequence[str], *, counted_in: str | None = None) -> int:
+        """Forgets fields of `past`, takes them from the field that counts them, and says how many there were."""
         (name,) = keys_of(customer, ("past",))
-        return int(await self._store.command("HDEL", name, *fields))
-
-    async def count_spells(self, customer: str, change: int) -> None:
-        """Changes the number of spells that are remembered."""
-        (name,) = keys_of(customer, ("past",))
-        await self._store.command("HINCRBY", name, "+~", change)
+        dropped = int(await self._store.command("HDEL", name, *fields))
+        if counted_in is not None:
+            await self._store.command("HINCRBY", name, counted_in, -dropped)
+        return dropped
 
     async def dump(self, customer: str, legs_max: int) -> list[Any]:
         """Raw state for `verify`; see `lua/dump.lua`."""

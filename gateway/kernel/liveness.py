@@ -103,9 +103,9 @@ class Liveness:
             return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
         return int(answer[3])
 
-    async def recovered(self, bucket: int) -> None:
-        """Nodes have brought back what the bucket had lost."""
-        await self._runner.of_bucket("recovered", bucket, (OUTBOX_MAX,), self._timeout_s)
+    async def recovered(self, bucket: int, epoch: int) -> None:
+        """Nodes have brought back what the bucket had lost when that epoch began."""
+        await self._runner.of_bucket("recovered", bucket, (OUTBOX_MAX, epoch), self._timeout_s)
 
     async def assert_registers(self, customer: str, rows: Sequence[RegisterRow]) -> int | outcomes.DayOver:
         """Registers as they were told; the greater of both stands. How many were raised."""

@@ -40,7 +40,8 @@ class Replayed(msgspec.Struct, frozen=True):
     now_ms: int
     admitted_ms: int
     connected_ms: int | None
-    lease_ms: int
+    left_ms: int
+    """Of its lease."""
     overage: bool
     would_deny: Reason | None
     info: bytes

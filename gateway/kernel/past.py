@@ -66,13 +66,10 @@ async def drop_past(
         await kernel.drop_past(customer, fields[at : at + DROPPED_AT_ONCE])
     for at in range(0, len(spells), DROPPED_AT_ONCE):
         # Others may forget at the same time: only what this call has dropped is taken from the count.
-        gone = await kernel.drop_past(customer, spells[at : at + DROPPED_AT_ONCE])
-        await kernel.count_spells(customer, -gone)
+        await kernel.drop_past(customer, spells[at : at + DROPPED_AT_ONCE], counted_in=SPELLS)
     return len(fields) + len(spells)
 
 
 def _age(group: str, value: str) -> Age:
     first, since, summed, peak, peak_at, joined, licensed_by = value.split(" ", 6)
-    return Age(
-        group, int(first), int(since) or None, int(summed), int(peak), int(peak_at), int(joined), licensed_by
-    )
+    return Age(group, int(first), int(since) or None, int(summed), int(peak), int(peak_at), int(joined), licensed_by)

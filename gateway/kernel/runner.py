@@ -56,13 +56,15 @@ class Runner:
     ) -> list[Any]:
         """Runs a script in the epoch that is known; meets the bucket, and runs it again, where that is another one. Raises StoreError."""
         epochs = self._epochs
+        until_s = time.monotonic() + timeout_s
         for _ in range(MEETINGS_MAX):
-            answer = await self._timed(script, keys, (epochs.current(bucket), *args), timeout_s)
+            left_s = until_s - time.monotonic()
+            answer = await self._timed(script, keys, (epochs.current(bucket), *args), left_s)
             if answer[0] in WROTE and len(answer) > 2 and answer[2]:
                 epochs.note(bucket, answer[2])
             if answer[0] != b"EPOCH":
                 return answer
-            await epochs.meet(self.store, bucket, timeout_s)
+            await epochs.meet(self.store, bucket, until_s - time.monotonic())
         raise StoreUnavailable("the store changes without pause")
 
     async def _timed(self, script: Script, keys: tuple[bytes, ...], args: Sequence[Any], timeout_s: float) -> list[Any]:

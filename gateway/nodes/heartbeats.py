@@ -8,13 +8,17 @@ import msgspec
 from gateway.entitlements import Entitlements
 from gateway.events import Emit, LegsReclaimed
 from gateway.kernel import outcomes
+from gateway.kernel.errors import StoreError, StoreUnavailable
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.liveness import IDS_PER_SCRIPT, LEGS_PER_SWEEP, NODE_FORGOTTEN_MS, Liveness, Node
 
 
 PERIOD_S = 10
 SOON_S = 1
-"""While the store recovers, the heartbeat after one with unknown legs tells whether all of them were confirmed, so that limits hold again."""
+"""While the store recovers, the heartbeat after one with unknown legs tells whether all of them were confirmed, so that limits hold again.
+
+Also after one of which a part was not heard.
+"""
 
 PAGE_LEGS = 500
 
@@ -44,18 +48,30 @@ class Heartbeats:
             for customer, ids in connections.items()
             for at in range(0, len(ids), IDS_PER_SCRIPT)
         ]
-        found = await asyncio.gather(*[self._liveness.renew(customer, ids) for customer, ids in parts])
+        found = await asyncio.gather(
+            *[self._liveness.renew(customer, ids) for customer, ids in parts], return_exceptions=True
+        )
         unknown: dict[str, list[str]] = {}
         drop: dict[str, list[str]] = {}
-        for (customer, _), part in zip(parts, found, strict=True):
+        renewed = unheard = 0
+        for (customer, ids), part in zip(parts, found, strict=True):
+            if isinstance(part, StoreError) and len(parts) > 1:
+                unheard += len(ids)  # a part of a cluster is away: the others count all the same
+                continue
+            if isinstance(part, BaseException):
+                raise part
+            renewed += part.renewed
             if part.unknown:
                 unknown.setdefault(customer, []).extend(part.unknown)
             if part.drop:
                 drop.setdefault(customer, []).extend(part.drop)
-        listed, missing = sum([len(ids) for _, ids in parts]), sum([len(ids) for ids in unknown.values()])
+        listed = sum([len(ids) for _, ids in parts])
+        missing = unheard + sum([len(ids) for ids in unknown.values()])
+        if parts and unheard == listed:
+            raise StoreUnavailable("no lease could be renewed")
         await self._liveness.beat(node, page=page, pages=pages, listed=listed, unknown=missing)
-        soon = missing and self._kernel.epochs.recovering(self._kernel.store_now_ms())
-        return Beat(sum([part.renewed for part in found]), unknown, drop, SOON_S if soon else PERIOD_S)
+        soon = unheard or (missing and self._kernel.epochs.recovering(self._kernel.store_now_ms()))
+        return Beat(renewed, unknown, drop, SOON_S if soon else PERIOD_S)
 
     async def leave(self, node: str) -> int:
         """The node has left: the legs that it owns end now. How many. Raises StoreError."""

@@ -4,20 +4,21 @@ import asyncio
 
 import structlog
 
-from gateway.disk import MemoryFailed
 from gateway.entitlements import Entitlements
 from gateway.events import Emit, Recovered, Restored
 from gateway.kernel import outcomes
 from gateway.kernel.arguments import NODE_LEASE_MS
 from gateway.kernel.errors import StoreError
 from gateway.kernel.kernel import Kernel
-from gateway.kernel.liveness import Liveness, Node, RegisterRow
+from gateway.kernel.liveness import Liveness, RegisterRow
 from gateway.memory import Memory
 
 
 LOOK_S = 0.5
 PRESENT_EVERY_S = 5.0
-RESTORE_ATTEMPTS = 20
+RETRY_MIN_S, RETRY_MAX_S = 0.1, 5.0
+BUCKETS_AT_ONCE = 4
+"""Restored at one time: heartbeats must get through beside it."""
 REGISTERS_AT_ONCE = 200
 
 _log = structlog.get_logger("gateway.recovery")
@@ -35,10 +36,12 @@ class Recovery:
         self._entitlements = entitlements
         self._memory = memory
         self._emit = emit
-        self._nodes: list[Node] = []
+        self._nodes: dict[str, int] = {}
+        """When each node was heard of last (ms). Kept over what the store loses: it is what is waited for then."""
         self._restoring: dict[int, asyncio.Task[None]] = {}
         self._again: set[int] = set()
-        kernel.epochs.on_begin = self._began
+        self._turns = asyncio.Semaphore(BUCKETS_AT_ONCE)
+        kernel.epochs.on_missing = self._began
 
     async def run(self) -> None:
         """Looks whether recovering buckets have recovered; never ends."""
@@ -51,12 +54,18 @@ class Recovery:
                     await self._end(recovering)
                 elif loop.time() - heard_at >= PRESENT_EVERY_S:
                     heard_at = loop.time()
-                    self._nodes = await self._liveness.nodes()
+                    await self._hear()
             except StoreError:
                 pass  # the core has told of it
             except Exception:  # noqa: BLE001 - logged with its trace; the next look is soon
                 _log.exception("recovery.failed")
             await asyncio.sleep(LOOK_S)
+
+    async def _hear(self) -> None:
+        """Which nodes there are. One that an emptied store does not know yet is not forgotten for that."""
+        self._nodes.update({each.node: each.last_ms for each in await self._liveness.nodes()})
+        oldest_ms = self._kernel.store_now_ms() - 2 * NODE_LEASE_MS
+        self._nodes = {node: last_ms for node, last_ms in self._nodes.items() if last_ms > oldest_ms}
 
     async def close(self) -> None:
         """Stops what is under way."""
@@ -69,13 +78,13 @@ class Recovery:
         whole = {each.node: each.whole_ms or 0 for each in await self._liveness.nodes()}
         for bucket in recovering:
             since_ms = int(self._epochs.current(bucket))
-            known_before = [each.node for each in self._nodes if each.last_ms > since_ms - 2 * NODE_LEASE_MS]
+            known_before = [node for node, last_ms in self._nodes.items() if last_ms > since_ms - 2 * NODE_LEASE_MS]
             if known_before and all(whole.get(node, 0) > since_ms for node in known_before):
-                await self._liveness.recovered(bucket)
+                await self._liveness.recovered(bucket, since_ms)
                 self._epochs.recovered(bucket)
                 self._emit(Recovered(bucket))
 
-    def _began(self, bucket: int, lost: bool) -> None:
+    def _began(self, bucket: int) -> None:
         if bucket in self._restoring:
             self._again.add(bucket)
             return
@@ -87,20 +96,22 @@ class Recovery:
         self._restoring.pop(bucket, None)
         if bucket in self._again:
             self._again.discard(bucket)
-            self._began(bucket, lost=True)
+            self._began(bucket)
 
     async def _restore(self, bucket: int) -> None:
-        for attempt in range(RESTORE_ATTEMPTS):
+        pause_s = RETRY_MIN_S
+        while True:
             try:
-                await self._put_back(bucket)
+                async with self._turns:
+                    await self._put_back(bucket)
             except StoreError:
-                await asyncio.sleep(min(0.1 * 2**attempt, 5.0))
-            except MemoryFailed as error:
-                _log.error("memory.unreadable", bucket=bucket, error=str(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_MAX_S)
+            except Exception:  # noqa: BLE001 - logged with its trace; what can be read at all has been put back
+                _log.exception("restore.failed", bucket=bucket)
                 return
             else:
                 return
-        _log.error("restore.failed", bucket=bucket)
 
     async def _put_back(self, bucket: int) -> None:
         """Entitlements that the store has in an older version or not at all, and registers that were greater than it says."""

@@ -17,6 +17,9 @@ PERIOD_S = 2.0
 SWEEPS_PER_ROUND_MAX = 40
 """Scripts in one round of one bucket: 2,000 legs; what is left is reclaimed in the next."""
 
+RECLAIMS_MAX = 4
+"""Scripts for which somebody who joins may have to wait."""
+
 ROLLS_MAX = 3
 
 _log = structlog.get_logger("gateway.sweeper")
@@ -76,7 +79,9 @@ class Sweeper:
         customers = sorted(await self._liveness.customers(bucket))
         found = await self._liveness.lapsed(bucket, customers, period_ms=0)
         if not isinstance(found, Held) and customer in found:
-            await self._swept(customer)
+            for _ in range(RECLAIMS_MAX):
+                if await self._swept(customer) < LEGS_PER_SWEEP:
+                    break
 
     def _reclaimed(self, customer: str, task: asyncio.Task[None]) -> None:
         self._reclaiming.pop(customer, None)

@@ -13,6 +13,7 @@ from redis_processes import Standalone, until
 from support import admit, customer, install, join, ports, set_status, told
 
 from gateway.core import Core
+from gateway.kernel.arguments import attempt_of
 from gateway.kernel.connection import StoreConnection
 from gateway.kernel.errors import OutcomeUnknown, StoreUnavailable
 from gateway.kernel.store import Store, check_url, open_store
@@ -190,7 +191,7 @@ async def test_a_store_without_memory_refuses_joins_and_still_frees_seats(core: 
             await core.kernel.admit(
                 join("b"),
                 (await core.entitlements.policy("acme")).claims(join("b")),
-                deadline_ms=core.kernel.store_now_ms() + 5000,
+                attempt=attempt_of(core.kernel.store_now_ms() + 5000),
                 lease_ms=1000,
                 connected=True,
                 final=True,

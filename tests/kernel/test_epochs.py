@@ -440,10 +440,7 @@ async def watching(one: Gateway, life: Life, monkeypatch: pytest.MonkeyPatch) ->
         await life.beat(node=node)
     running = asyncio.create_task(one.core.recovery.run())
 
-    async def has_looked() -> bool:
-        return len(one.core.recovery._nodes) == 2  # nothing else tells that it has looked
-
-    await until(has_looked, "the gateway knows the nodes")
+    await looked_twice(life)
     yield one
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -532,11 +529,7 @@ async def test_a_node_that_was_silent_before_is_not_waited_for(life: Life, watch
     copied = await copy_of(life)
     await life.ask("a", node="media-1")
 
-    async def has_looked() -> bool:
-        latest = max(each.last_ms for each in watching.core.recovery._nodes)
-        return latest == life.now_ms
-
-    await until(has_looked, "the gateway knows of the heartbeat")
+    await looked_twice(life)
     await life.later(1)
     await fail_over(life, copied)
     with refused():

@@ -834,7 +834,7 @@ async def test_what_never_was_let_in_leaves_nothing(life: Life) -> None:
     await life.hold(ports(1))
 
     await life.unanswered("a", life.now_ms)
-    await life.core.kernel.release("nobody", "a", cause="unanswered", attempt_ms=life.now_ms)
+    await life.core.kernel.release("nobody", "a", cause="unanswered", attempt=life.now_ms)
 
     assert "admitted" == await life.told("a")
 

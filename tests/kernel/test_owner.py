@@ -8,6 +8,7 @@ from support import admit, customer, install, join, named_hosts, told
 from gateway.core import Core
 from gateway.domain.claims import Claims, Facts
 from gateway.domain.join import Join
+from gateway.kernel.arguments import attempt_of
 from gateway.kernel.outcomes import Admitted, Bound, DecisionOutcome
 
 
@@ -18,7 +19,7 @@ async def take(core: Core, asked: Join, claims: Claims) -> DecisionOutcome:
     """One evaluation of claims, without compiling again."""
     deadline_ms = core.kernel.store_now_ms() + 5000
     return await core.kernel.admit(
-        asked, claims, deadline_ms=deadline_ms, lease_ms=60_000, connected=True, final=True, infos=[b"[]"]
+        asked, claims, attempt=attempt_of(deadline_ms), lease_ms=60_000, connected=True, final=True, infos=[b"[]"]
     )
 
 

@@ -107,19 +107,6 @@ def test_what_is_seen_later_holds() -> None:
     assert 0 == taken(headroom, 6)
 
 
-def test_renewed_it_knows_nothing_until_room_is_seen_again() -> None:
-    """Neither what was left nor what was taken."""
-    headroom = Headroom()
-    headroom.see("acme", "ports", 5)
-    taken(headroom, 3)
-
-    headroom.renew()
-
-    assert 0 == taken(headroom, 3)
-    headroom.see("acme", "ports", 2)
-    assert 2 == taken(headroom, 3)
-
-
 def test_what_nodes_have_brought_in_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease after the store is back, its answers tell of the legs that were let in without it; not before, and not in another outage."""
     headroom = Headroom()

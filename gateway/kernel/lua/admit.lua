@@ -11,7 +11,7 @@
 -- ARGV[3] customer
 -- ARGV[4] connection
 -- ARGV[5] fingerprint
--- ARGV[6] deadline_ms      instant after which nothing may be taken, by the store's clock
+-- ARGV[6] attempt          the instant (ms) after which nothing may be taken, by the store's clock, and below it a number that makes it unique
 -- ARGV[7] version          entitlements that the claims were compiled from; 0: customer unknown
 -- ARGV[8] day              ordinal of the day that they were compiled for
 -- ARGV[9] shadow           1: let in what the checks would deny, and take nothing for it
@@ -27,7 +27,7 @@
 -- ARGV[19...] alternatives see include/decide.lua; the info of each is kept with the leg, not looked into
 --
 -- Answers
---   ADMIT now id alternative overage count...   REPLAY now admitted connected lease overage would_deny info (group count)...
+--   ADMIT now id alternative overage count...   REPLAY now admitted connected left overage would_deny info (group count)...
 --   SHADOW now id alternative check use         DENY now id alternative check use child
 --   CONFLICT now | RELEASED now | LATE now | STALE now version [day] | ROLL now version day | BOUND now [facts]
 --   EPOCH now epoch      the store is not what the gateway knows
@@ -49,7 +49,7 @@ local now = clock()
 -- @include epoch
 -- @include replay
 if leg then return {'CONFLICT', now} end
-if now > tonumber(ARGV[6]) then return {'LATE', now} end
+if now > math.floor(tonumber(ARGV[6]) / 4096) then return {'LATE', now} end
 if meta[3] and now < tonumber(meta[3]) then return {'RECOVERING', now} end
 -- @include decide
 

@@ -62,7 +62,12 @@ if value and not expires then
     id = redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
       'op', 'confirm', 'at', now, 'customer', customer, 'connection', connection, 'leg', value)
   end
-  redis.call('ZADD', leases_key, 'XX', now + lease_ms, connection)
+  -- What the journal brings late must not shorten what was said since.
+  if ARGV[20] == '1' then
+    redis.call('ZADD', leases_key, 'XX', 'GT', now + lease_ms, connection)
+  else
+    redis.call('ZADD', leases_key, 'XX', now + lease_ms, connection)
+  end
   return {'CONFIRMED', now, id, leg[ADMITTED], leg[CONNECTED], lease_ms}
 end
 if version == '0' then return {'NOBODY', now} end

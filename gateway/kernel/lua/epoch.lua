@@ -10,7 +10,8 @@
 -- ARGV[4] lease_ms         nothing is reclaimed for so long; and the bucket recovers for so long where something is missing
 -- ARGV[5] outbox_max
 --
--- Answers: BEGUN now epoch recovering lost       (recovering: until when, or 0; lost: 1 where this gateway misses something)
+-- Answers: BEGUN now epoch recovering lost missing     (recovering: until when, or 0; missing: 1 where the store lacks what this gateway was told;
+--                                                      lost: 1 where that is recent, so that nodes are bringing it back)
 -- Leases are never shortened by a change of servers. What was told longer ago than the epoch is old is not missed: nodes have brought it back.
 
 -- @include clock
@@ -35,12 +36,11 @@ local function reached(at, number)
   return told_epoch == 0 or (told_epoch == at and told_number <= number)
 end
 
-local lost, began = false, epoch > 0 and meta[2] == server
-if began then
-  local prior_epoch, prior_number = tonumber(meta[3] or 0), tonumber(meta[4] or 0)
-  lost = not reached(epoch, last_number) and not reached(prior_epoch, prior_number) and now - epoch < 2 * lease_ms
-else
-  lost = not reached(epoch, last_epoch == epoch and last_number or 0)
+local began = epoch > 0 and meta[2] == server
+local missing = not reached(epoch, last_epoch == epoch and last_number or 0)
+  and not reached(tonumber(meta[3] or 0), tonumber(meta[4] or 0))
+local lost = missing and not (epoch > 0 and told_epoch < epoch and now - epoch >= 2 * lease_ms)
+if not began then
   redis.call('HSET', meta_key, 'prior_epoch', epoch, 'prior_number', last_epoch == epoch and last_number or 0)
   epoch = math.max(now, epoch + 1, told_epoch + 1, last_epoch + 1)
   redis.call('HSET', meta_key, 'epoch', epoch, 'server', server, 'grace', now + lease_ms)
@@ -55,4 +55,4 @@ if lost or not began then
   redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
     'op', 'epoch', 'at', now, 'server', server, 'told', told_epoch .. '-' .. told_number, 'lost', lost and 1 or 0)
 end
-return {'BEGUN', now, tostring(epoch), recovering, lost and 1 or 0}
+return {'BEGUN', now, tostring(epoch), recovering, lost and 1 or 0, missing and 1 or 0}

@@ -21,6 +21,11 @@ local meta_key, now = KEYS[1], clock()
 local period_ms, silence_ms, lease_ms, few = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local guard = redis.call('HMGET', meta_key, 'swept', 'grace', 'held', 'round')
 local swept, grace, held, round = tonumber(guard[1] or 0), tonumber(guard[2] or 0), tonumber(guard[3]), tonumber(guard[4] or 0)
+-- Neither is ever set further ahead; after a clock that was, and came back, they are not waited for.
+if grace > now + lease_ms or (held or 0) > now + lease_ms then
+  grace, held = math.min(grace, now + lease_ms), held and math.min(held, now + lease_ms)
+  redis.call('HSET', meta_key, 'grace', grace, 'held', held or 0)
+end
 if now >= round and now - round < period_ms then return {'BUSY', now} end
 redis.call('HSET', meta_key, 'swept', now)
 -- Whoever reclaims for one customer (period 0) does not put off the round of all.

@@ -35,7 +35,7 @@ if not leg then
   return {'UNKNOWN', now}
 end
 if leg[FINGERPRINT] ~= ARGV[19] then return {'MOVED', now} end
-if now > tonumber(ARGV[6]) then return {'LATE', now} end
+if now > math.floor(tonumber(ARGV[6]) / 4096) then return {'LATE', now} end
 -- @include give
 local held, again, connected = counts, {}, leg[CONNECTED] > 0
 for _, group in ipairs(leg[GROUPS]) do

@@ -5,6 +5,7 @@
 -- KEYS[2] legs
 -- KEYS[3] past
 -- KEYS[4] meta
+-- KEYS[5] leases
 -- ARGV[1...] as of admit; the lease, node and outbox are not looked at
 --
 -- Answers: as of admit, without LATE and LAPSED; ids are empty.
@@ -16,7 +17,7 @@ local ALTERNATIVES_AT = 19
 local groups_key, legs_key, past_key, meta_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local connection, fingerprint, version, day = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
 local bind_group, facts, person = ARGV[10], ARGV[11], ARGV[12]
-local leg, held, freed, leases_key
+local lapses_key, leg, held, freed, leases_key = KEYS[5]
 
 local id, now = '', clock()
 -- @include epoch

@@ -5,6 +5,7 @@
 -- KEYS[2] outbox
 -- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
 -- ARGV[3] outbox_max
+-- ARGV[4] meant            the epoch whose loss has been made good; another one has a loss of its own
 --
 -- Answers: RECOVERED now id      EPOCH now epoch
 
@@ -13,7 +14,7 @@
 local meta_key, now = KEYS[1], clock()
 -- @include epoch
 local id = ''
-if redis.call('HDEL', meta_key, 'recovering') == 1 then
+if ARGV[4] == epoch and redis.call('HDEL', meta_key, 'recovering') == 1 then
   id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], epoch .. '-*', 'op', 'recovered', 'at', now)
 end
 return {'RECOVERED', now, id}

@@ -15,7 +15,7 @@
 -- ARGV[6] cause            `released`, `operator` or `unanswered`
 -- ARGV[7] tombstone_ms
 -- ARGV[8] outbox_max
--- ARGV[9] attempt          deadline (ms) of the admit that nobody heard the answer of; with cause `unanswered`
+-- ARGV[9] attempt          of the admit that nobody heard the answer of; with cause `unanswered`
 --
 -- Answers
 --   RELEASED now id admitted connected     UNKNOWN now        FOREIGN now (another node owns it)        ROLL now version day

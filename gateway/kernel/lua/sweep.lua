@@ -57,6 +57,8 @@ for _, connection in ipairs(connections) do
     -- @include end
     redis.call('HDEL', legs_key, connection)
     reclaimed = reclaimed + 1
+  elseif node == '' then
+    redis.call('ZREM', leases_key, connection)   -- a lease of nothing would stand in the way of all behind it
   end
 end
 return {'SWEPT', now, id, reclaimed}

@@ -16,7 +16,8 @@ if value then
         end
         redis.call('ZADD', leases_key, 'XX', 'GT', math.max(now, leg[ADMITTED] + 1) + leg[LEASE], connection)
       end
-      local answer = {'REPLAY', now, leg[ADMITTED], leg[CONNECTED], leg[LEASE], leg[OVERAGE], leg[WOULD_DENY], leg[INFO]}
+      local left = math.max((tonumber(redis.call('ZSCORE', lapses_key, connection)) or now) - now, 0)
+      local answer = {'REPLAY', now, leg[ADMITTED], leg[CONNECTED], left, leg[OVERAGE], leg[WOULD_DENY], leg[INFO]}
       if #leg[GROUPS] > 0 then
         local counts = redis.call('HMGET', groups_key, unpack(leg[GROUPS]))
         for i, group in ipairs(leg[GROUPS]) do
