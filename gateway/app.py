@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
-import itertools
-import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -33,9 +30,8 @@ from gateway.domain.changes import VersionMismatch, replaced
 from gateway.domain.telephones import Telephones
 from gateway.embedded import EmbeddedRedis
 from gateway.entitlements import Entitlements
-from gateway.journal import Journal
-from gateway.memory import Memory
 from gateway.number_key import number_key
+from gateway.on_disk import open_files
 from gateway.settings import Settings
 from gateway.telemetry import metrics
 from gateway.telemetry.customers import CustomerMetrics
@@ -45,6 +41,9 @@ from gateway.tokens import Tokens
 
 KEEPALIVE_S = 75.0
 """aiohttp's own default here is an hour; it is also the time that headers may take."""
+
+LINGER_S = 1.0
+"""How long what is left of a refused body is read, so that its sender hears the refusal; aiohttp's own default is ten seconds."""
 
 SHUTDOWN_S = 10.0
 TOKENS_REFRESH_S = 1.0
@@ -119,7 +118,7 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
             embedded = EmbeddedRedis(settings.data_dir)
             stack.push_async_callback(embedded.stop)
             url = await embedded.start()
-        memory, journal = await _open_memory(settings, stack)
+        memory, journal = await open_files(settings.data_dir, settings.worker, settings.workers, stack)
         budget_s = settings.decision_budget_ms / 1000
         core = build_core(url, budget_s=budget_s, telemetry=telemetry, lanes=2, memory=memory, journal=journal)
         stack.push_async_callback(core.close)
@@ -143,23 +142,6 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
         redis = f"embedded Redis {embedded.server.version}" if embedded and embedded.server else "external Redis"
         yield Gateway(core, urls[0], urls[1], redis, embedded)
         core.draining = True
-
-
-async def _open_memory(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Memory, Journal]:
-    """What this process remembers on disk: in the first file, from its own on, that no other process has."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for number in itertools.count(settings.worker):
-        path = settings.data_dir / f"memory-{number}.db"
-        lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        stack.callback(os.close, lock)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-    memory = await Memory.open(path)
-    stack.push_async_callback(memory.close)
-    journal = await Journal.open(path)
-    stack.push_async_callback(journal.close)
-    return memory, journal
 
 
 def _told(task: asyncio.Task[None]) -> None:
@@ -217,7 +199,12 @@ async def _listen(
 ) -> str:
     """Serves the application, on inherited sockets where there are some; its URL."""
     runner = Runner(
-        app, access_log=None, auto_decompress=False, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S
+        app,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE_S,
+        lingering_time=LINGER_S,
+        shutdown_timeout=SHUTDOWN_S,
     )
     await runner.setup()
     runners.append(runner)

@@ -7,7 +7,7 @@
 -- KEYS[4] leases
 -- KEYS[5] tombstones
 -- KEYS[6] past
--- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[1] server, ARGV[2] epoch: as of every script; not looked at
 -- ARGV[3] legs_max         0: only the groups
 --
 -- Answers: DUMP mark groups legs leases tombstones past, each a flat list of pairs; TOO_MANY mark legs.

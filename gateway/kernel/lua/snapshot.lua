@@ -3,7 +3,7 @@
 --
 -- KEYS[1] groups
 -- KEYS[2] leases
--- ARGV[1] server, ARGV[2] epoch: as of every script (include/epoch.lua)
+-- ARGV[1] server, ARGV[2] epoch: as of every script; not looked at
 -- ARGV[3] groups           how many groups are asked for
 -- ARGV[4...]               their names, then the reasons whose tallies are asked for
 --
