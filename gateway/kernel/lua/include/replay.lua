@@ -8,8 +8,8 @@ if value then
   else
     leg = cmsgpack.unpack(value)
     if leg[FINGERPRINT] == fingerprint then
-      if leases_key and (leg[CONNECTED] == 0 or leg[NODE] == '') then
-        -- A sign of life; and it is this attempt now whose answer is heard, or not (`unanswered` in release.lua).
+      if leases_key and (leg[CONNECTED] == 0 or leg[NODE] == '') and now <= math.floor(tonumber(ARGV[6]) / 4096) then
+        -- A sign of life, where somebody still waits; and it is this attempt now whose answer is heard, or not (`unanswered` in release.lua).
         if leg[ATTEMPT] ~= 0 then
           leg[ATTEMPT] = tonumber(ARGV[6])
           redis.call('HSET', legs_key, connection, cmsgpack.pack(leg))
