@@ -63,7 +63,7 @@ class Peer:
             if (customer, connection) not in self.legs:
                 unknown.setdefault(customer, []).append(connection)
         renewed = sum(each in self.legs for each in told)
-        next_in_s = BEAT_S if unknown or 1 == page["pages"] else 60
+        next_in_s = BEAT_S if 1 == page["page"] else 60
         return web.json_response({"renewed": renewed, "unknown": unknown, "drop": self.drop, "next_in_s": next_in_s})
 
     async def _confirm(self, request: web.Request) -> web.Response:
@@ -151,7 +151,7 @@ async def test_legs_that_the_gateway_does_not_know_are_confirmed_with_their_fiel
 async def test_many_legs_travel_in_pages_and_are_brought_in_32_at_a_time(peer: Peer) -> None:
     """4,500 legs of two customers make three pages of at most 2,000; each id is on one of them; the 500 unknown are confirmed once each.
 
-    The first page, which had the unknown ones, says when the next beat is due; the others would wait for a minute.
+    The first page says when the next beat is due; the others would wait for a minute.
     """
     legs = held(*map(str, range(2500))) | held(*map(str, range(2000)), customer="globex")
     peer.legs = {("acme", str(number)): {} for number in range(500, 2500)}

@@ -1,0 +1,1 @@
+"""What is billed, computed from what happened. Pure: everything is an argument."""

@@ -1,0 +1,19 @@
+"""Where a fact stands in what happened."""
+
+from typing import NamedTuple
+
+
+class EntryId(NamedTuple):
+    """An entry of a bucket's outbox: its epoch (ms) and its number in it. Of one bucket, a greater one happened later."""
+
+    epoch: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> "EntryId":
+        """From the form in which the store writes it. Raises ValueError."""
+        epoch, _, number = text.partition("-")
+        return cls(int(epoch), int(number))

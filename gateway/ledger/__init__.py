@@ -1,0 +1,1 @@
+"""The durable side: what happened, and every billed figure computed from it."""

@@ -1,0 +1,68 @@
+"""Whether entries follow each other: nothing lost, nothing twice, and what is missing has a name."""
+
+import msgspec
+
+from gateway.domain.billing.entry import EntryId
+from gateway.ledger.entries import Entry, EpochBegan
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a bucket was read, and the instant of the last entry."""
+
+    id: EntryId
+    at_ms: int
+
+    @classmethod
+    def of(cls, epoch: int, number: int, at_ms: int) -> "Position":
+        """As it is stored."""
+        return cls(EntryId(epoch, number), at_ms)
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Entries that were never read: `first` to `last` of an epoch; None: nobody knows how many. They happened between two instants."""
+
+    epoch: int
+    first: int
+    last: int | None
+    from_ms: int | None
+    until_ms: int
+    cause: str
+
+
+TRIMMED = "not in the outbox any more"
+LOST = "told to gateways, and lost with the store"
+UNKNOWN = "whatever happened before the store began anew"
+
+
+def gaps_before(position: Position | None, entry: Entry) -> list[Gap]:
+    """What is missing between the last entry that was read and this one."""
+    if position is None:
+        return [_gap(entry.id.epoch, 0, entry.id.number - 1, None, entry, TRIMMED)] if entry.id.number else []
+    last = position.id
+    if entry.id.epoch == last.epoch:
+        missing = entry.id.number > last.number + 1
+        return [_gap(last.epoch, last.number + 1, entry.id.number - 1, position, entry, TRIMMED)] if missing else []
+    if entry.id.number or not isinstance(entry, EpochBegan):
+        unread = _gap(last.epoch, last.number + 1, None, position, entry, TRIMMED)
+        return [unread, _gap(entry.id.epoch, 0, entry.id.number - 1, position, entry, TRIMMED)]
+    return _between_epochs(position, entry)
+
+
+def _between_epochs(position: Position, began: EpochBegan) -> list[Gap]:
+    last, prior, told = position.id, began.prior, began.told
+    if prior is not None and prior.epoch > last.epoch:
+        return [_gap(last.epoch, last.number + 1, None, position, began, TRIMMED)]
+    stored = prior.number if prior is not None and prior.epoch == last.epoch else -1
+    acknowledged = told.number if told.epoch == last.epoch else -1
+    gaps = []
+    if stored > last.number:
+        gaps.append(_gap(last.epoch, last.number + 1, stored, position, began, TRIMMED))
+    if acknowledged > max(stored, last.number):
+        gaps.append(_gap(last.epoch, max(stored, last.number) + 1, acknowledged, position, began, LOST))
+    if told.epoch > last.epoch:
+        gaps.append(_gap(last.epoch, last.number + 1, None, position, began, UNKNOWN))
+    return gaps
+
+
+def _gap(epoch: int, first: int, last: int | None, position: Position | None, entry: Entry, cause: str) -> Gap:
+    return Gap(epoch, first, last, position.at_ms if position else None, entry.at_ms, cause)

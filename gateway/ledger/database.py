@@ -1,0 +1,160 @@
+"""The ledger's database: SQLite in the data directory, or PostgreSQL."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import IsolationLevel
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.ledger.migrate import check_current, upgrade
+
+
+BUSY_S = 5.0
+"""How long a transaction of SQLite waits for another one's."""
+CONNECT_S = 5.0
+STATEMENT_S = 60.0
+CACHE_KIB = 64 * 1024
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+NONE = "none"
+"""In place of a URL: there is no ledger."""
+
+
+class LedgerUnavailable(Exception):
+    """The ledger's database cannot be opened, read or written; the message says why, and holds no password."""
+
+
+def ledger_url(url: str | None, data_dir: Path) -> URL | None:
+    """The database that the settings name: by default a file in the data directory; None for `none`.
+
+    Raises:
+        ValueError: it names no database that a ledger can be in.
+    """
+    if url == NONE:
+        return None
+    if url is None:
+        return URL.create(DRIVERS["sqlite"], database=str(data_dir / "ledger.db"))
+    try:
+        found = make_url(url)
+    except ArgumentError:
+        raise ValueError("is no URL of a database") from None
+    kind = found.drivername.partition("+")[0]
+    if kind not in DRIVERS:
+        raise ValueError(f"is none of {', '.join(sorted(DRIVERS))}, or `{NONE}`")
+    if kind == "sqlite" and not found.database:
+        raise ValueError("names no file: sqlite:///path, or sqlite:////absolute/path")
+    return found.set(drivername=DRIVERS[kind])
+
+
+class Database:
+    """Connections to one database. `reading` and `writing` are transactions; writing ones of SQLite follow each other."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @classmethod
+    async def open(cls, url: URL, *, migrate: bool = False) -> "Database":
+        """Opens the database; with `migrate` it is made, or brought to the current schema, first.
+
+        Raises:
+            LedgerUnavailable: it cannot be reached, or its schema is not the current one.
+        """
+        if url.get_backend_name() == "sqlite" and migrate:
+            path = Path(str(url.database))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        database = cls(_engine(url))
+        try:
+            async with database.engine.begin() as connection:
+                await connection.run_sync(upgrade if migrate else check_current)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            await database.close()
+            raise LedgerUnavailable(_why(error, url)) from error
+        return database
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self.engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one state of the database. Raises LedgerUnavailable."""
+        async with self._transaction("REPEATABLE READ", "BEGIN") as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: all of it is written, or none. Raises LedgerUnavailable."""
+        async with self._transaction("READ COMMITTED", "BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, isolation: IsolationLevel, begin: str) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self.engine.connect() as connection:
+                if self.kind != "sqlite":
+                    await connection.execution_options(isolation_level=isolation)
+                async with connection.begin():
+                    if self.kind == "sqlite":
+                        await connection.exec_driver_sql(begin)
+                    yield connection
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise LedgerUnavailable(_why(error, self.engine.url)) from error
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_async_engine(url, connect_args={"timeout": BUSY_S}, pool_size=4, max_overflow=4)
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=4,
+        max_overflow=4,
+        pool_timeout=CONNECT_S,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": CONNECT_S,
+            "command_timeout": STATEMENT_S,
+            "server_settings": {"application_name": "gateway-ledger"},
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # Transactions are begun by us: the driver would begin one at the first write only, and as one that may fail to become a writer.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _why(error: BaseException, url: URL) -> str:
+    origin = getattr(error, "orig", None) or error
+    text = str(origin).strip().splitlines()[0] if str(origin).strip() else type(origin).__name__
+    shown = url.render_as_string(hide_password=True)
+    return f"the ledger at {shown}: {text}"
+
+
+async def wait_for(database_url: URL, *, every_s: float, migrate: bool) -> Database:
+    """Opens the database as soon as that is possible; never gives up."""
+    while True:
+        try:
+            return await Database.open(database_url, migrate=migrate)
+        except LedgerUnavailable:
+            await asyncio.sleep(every_s)

@@ -1,0 +1,49 @@
+"""The schema of the ledger's database, version by version (Alembic)."""
+
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import InvalidRequestError
+
+from gateway.ledger.schema import metadata
+
+
+_FOLDER = Path(__file__).parent / "migrations"
+
+
+def upgrade(connection: Connection) -> None:
+    """Brings the schema to the newest version; does nothing where it is."""
+    scripts = _scripts()
+    if _version(connection) == scripts.get_current_head():
+        return
+
+    def steps(revision: str, _: MigrationContext) -> list[object]:
+        return list(scripts._upgrade_revs("head", revision))  # noqa: SLF001 - what alembic's own command does
+
+    with EnvironmentContext(Config(), scripts, fn=steps) as environment:
+        environment.configure(connection=connection, target_metadata=metadata)
+        environment.run_migrations()
+
+
+def check_current(connection: Connection) -> None:
+    """Raises InvalidRequestError where the schema is not the newest: this process must not change it."""
+    found, wanted = _version(connection), _scripts().get_current_head()
+    if found != wanted:
+        raise InvalidRequestError(
+            f"has schema {found or 'none'}, and not {wanted}; `gateway ledger run` brings it there"
+        )
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("path_separator", "os")
+    return ScriptDirectory.from_config(config)

@@ -1,0 +1,1 @@
+"""Versions of the schema; `gateway.ledger.migrate` runs them."""

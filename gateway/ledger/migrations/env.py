@@ -1,0 +1,1 @@
+"""Alembic wants this file; `gateway.ledger.migrate` does what would stand here."""

@@ -1,0 +1,139 @@
+"""From entries to stretches: what is over, and what goes on.
+
+Entries of a bucket come in their order, each once, but some may be missing (a gap), and the store may have lost what it told. So no entry
+relies on the one before it: the record of the leg that it carries says what is true now.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from gateway.domain.billing.entry import EntryId
+from gateway.domain.billing.stretch import READOPTION_MS
+from gateway.ledger.entries import LegEntry, Seen
+
+
+Key = tuple[str, str]
+"""Customer and connection."""
+
+LOST = "lost"
+"""The cause where the store, or the ledger, does not know the end of a leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A stretch that goes on; or one that was reclaimed or lost, and waits to be adopted again (`freed` is set)."""
+
+    customer: str
+    connection: str
+    began: EntryId
+    held_ms: int
+    connected_ms: int | None
+    seen: Seen
+    freed: EntryId | None = None
+    freed_ms: int | None = None
+    until_ms: int | None = None
+    cause: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return self.customer, self.connection
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has given up its seat, and may be adopted again."""
+        return self.freed is not None
+
+
+@dataclass(slots=True)
+class Stretches:
+    """The stretches that a batch of entries may touch, and what becomes of them."""
+
+    going: dict[Key, Going]
+    over: list[Going] = field(default_factory=list)
+    touched: set[Key] = field(default_factory=set)
+
+    def apply(self, entry: LegEntry) -> None:
+        """What an entry changes."""
+        key = entry.customer, entry.connection
+        self.touched.add(key)
+        before = self.going.pop(key, None)
+        match entry.op:
+            case "admit":
+                self._close(before, entry, goes_on=False)
+                self._begin(entry, entry.at_ms, entry.seen.connected_ms)
+            case "adopt":
+                self._close(before, entry, goes_on=entry.seen.connected_ms is not None)
+                self._begin(entry, entry.at_ms, entry.seen.connected_ms)
+            case "move":
+                self._close(before, entry, goes_on=True)
+                self._begin(entry, entry.at_ms, entry.at_ms if entry.seen.connected_ms else None)
+            case "confirm":
+                held = self._resumed(before) or self._first_heard_of(entry)
+                self.going[key] = replace(
+                    held, connected_ms=held.connected_ms or entry.seen.connected_ms, seen=entry.seen
+                )
+            case "release":
+                held = self._resumed(before) or self._first_heard_of(entry)
+                self._end(held, entry, entry.at_ms, entry.cause)
+            case "reclaim":
+                held = self._resumed(before) or self._first_heard_of(entry)
+                self.going[key] = _freed(held, entry.id, entry.at_ms, entry.alive_ms, entry.cause)
+
+    def lose(self, keys: Iterable[Key], at: EntryId, at_ms: int, alive_ms: int) -> None:
+        """The store does not have these legs any more, and nobody knows when they ended; they were there at `alive_ms`."""
+        for key in keys:
+            going = self.going.get(key)
+            if going is not None and not going.waits:
+                self.touched.add(key)
+                self.going[key] = _freed(going, at, at_ms, alive_ms, LOST)
+
+    def give_up(self, now_ms: int) -> None:
+        """What has waited for too long is over."""
+        for key, going in list(self.going.items()):
+            if going.freed_ms is not None and now_ms >= going.freed_ms + READOPTION_MS:
+                self.touched.add(key)
+                self.over.append(self.going.pop(key))
+
+    def _begin(self, entry: LegEntry, held_ms: int, connected_ms: int | None) -> None:
+        going = Going(entry.customer, entry.connection, entry.id, held_ms, connected_ms, entry.seen)
+        self.going[going.key] = going
+
+    def _close(self, before: Going | None, entry: LegEntry, *, goes_on: bool) -> None:
+        """Ends what was there before. `goes_on`: the leg was there all the time, so that it is billed without a gap."""
+        if before is None:
+            return
+        if before.waits:
+            until_ms = entry.at_ms if goes_on and before.connected_ms is not None else before.until_ms
+            self.over.append(replace(before, until_ms=until_ms))
+        elif goes_on:
+            self._end(before, entry, entry.at_ms, "moved" if entry.op == "move" else LOST)
+        else:  # its end was never read
+            self._end(before, entry, before.connected_ms or before.held_ms, LOST)
+
+    def _end(self, going: Going, entry: LegEntry, until_ms: int, cause: str) -> None:
+        self.over.append(_freed(going, entry.id, entry.at_ms, until_ms, cause))
+
+    def _resumed(self, before: Going | None) -> Going | None:
+        """What was there before. One that was given up for lost is there after all."""
+        if before is None or not before.waits:
+            return before
+        if before.cause == LOST:
+            return replace(before, freed=None, freed_ms=None, until_ms=None, cause="")
+        self.over.append(before)  # reclaimed; its adoption was never read
+        return None
+
+    def _first_heard_of(self, entry: LegEntry) -> Going:
+        """A leg whose beginning was never read: its record says when that was."""
+        seen = entry.seen
+        return Going(
+            entry.customer, entry.connection, entry.id, min(seen.admitted_ms, entry.at_ms), seen.connected_ms, seen
+        )
+
+
+def _freed(going: Going, freed: EntryId, freed_ms: int, until_ms: int, cause: str) -> Going:
+    # A clock that went back must not make an end before its beginning.
+    freed_ms = max(freed_ms, going.held_ms)
+    connected_ms = going.connected_ms
+    billed_ms = None if connected_ms is None else min(max(until_ms, connected_ms), max(freed_ms, connected_ms))
+    return replace(going, freed=freed, freed_ms=freed_ms, until_ms=billed_ms, cause=cause)
