@@ -23,7 +23,7 @@ from gateway.entitlements import Entitlements
 from gateway.events import Decided, Emit, LegConfirmed, LegReleased, StoreFailed
 from gateway.kernel import outcomes
 from gateway.kernel.arguments import attempt_of
-from gateway.kernel.errors import OutcomeUnknown, StoreError, StoreRecovering
+from gateway.kernel.errors import OutboxFull, OutcomeUnknown, StoreError, StoreRecovering, StoreUndecided
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import DecisionOutcome
 from gateway.legs import info_of, infos_of
@@ -246,13 +246,9 @@ class Admission:
         self._degraded.observe(join.customer, claims, outcome)
         match outcome:
             case (
-                outcomes.Admitted()
-                | outcomes.Denied()
-                | outcomes.Replayed()
-                | outcomes.Shadowed()
-                | outcomes.AlreadyReleased()
-                | outcomes.Late()
-            ):
+                outcomes.Admitted() | outcomes.Denied() | outcomes.Replayed()
+                | outcomes.Shadowed() | outcomes.AlreadyReleased() | outcomes.Late()
+            ):  # fmt: skip
                 return decision_of(join, policy, claims, outcome)
             case outcomes.Conflict():
                 raise ConnectionConflict
@@ -262,6 +258,8 @@ class Admission:
                 raise _MovedMeanwhile
             case outcomes.Recovering():
                 raise StoreRecovering("nodes are bringing back what the store has lost")
+            case outcomes.Full():
+                raise OutboxFull("the ledger is too far behind")
         raise AssertionError("the others have been dealt with")
 
     async def _timed(self, operation: str, attempt: Decide, budget_s: float) -> Decision:
@@ -283,7 +281,7 @@ class Admission:
         until_s = time.monotonic() + budget_s
         try:
             return await attempt(until_s)
-        except StoreRecovering:
+        except StoreUndecided:
             raise
         except StoreError as error:
             self._emit(StoreFailed(operation, isinstance(error, OutcomeUnknown), str(error)))

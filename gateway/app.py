@@ -17,6 +17,7 @@ from gateway.api import (
     employee_counts,
     health,
     http,
+    ledger_reports,
     nodes,
     openapi,
     operators,
@@ -24,18 +25,21 @@ from gateway.api import (
 )
 from gateway.api.protocol import Runner
 from gateway.api.provisioning import offer_faults, with_numbers_kept
+from gateway.companion import ledger_process
 from gateway.core import Core, Telemetry, build_core
 from gateway.domain.catalogue import CatalogueInvalid, Customer, offer_groups
 from gateway.domain.changes import VersionMismatch, replaced
 from gateway.domain.telephones import Telephones
 from gateway.embedded import EmbeddedRedis
 from gateway.entitlements import Entitlements
+from gateway.ledger.database import Database
 from gateway.number_key import number_key
 from gateway.on_disk import open_files
 from gateway.settings import Settings
 from gateway.telemetry import metrics
 from gateway.telemetry.customers import CustomerMetrics
 from gateway.telemetry.findings import FindingMetrics
+from gateway.telemetry.ledger import LedgerMetrics
 from gateway.tokens import Tokens
 
 
@@ -63,7 +67,13 @@ class Gateway:
 
 
 def build_apps(
-    core: Core, telemetry: Telemetry, tokens: Tokens, telephones: Telephones, *, metrics_customers_max: int
+    core: Core,
+    telemetry: Telemetry,
+    tokens: Tokens,
+    telephones: Telephones,
+    database: Database | None = None,
+    *,
+    metrics_customers_max: int,
 ) -> tuple[web.Application, web.Application]:
     """The admission application and the admin application."""
     apps = []
@@ -84,12 +94,14 @@ def build_apps(
     admin[addressed.REPORTS] = core.reports
     admin[reports.COMPLIANCE] = core.compliance
     admin[reports.EVENTS] = core.events
+    admin[ledger_reports.LEDGER] = ledger_reports.LedgerAccess(database)
     admin.add_routes(nodes.admin_routes())
-    for group in (customers, operators, reports, employee_counts, assists, openapi):
+    for group in (customers, operators, reports, ledger_reports, employee_counts, assists, openapi):
         admin.add_routes(group.routes())
     findings = FindingMetrics(core.compliance, core.reports, metrics_customers_max)
     admin.on_cleanup.append(findings.stop)
-    admin.add_routes(metrics.routes(telemetry.metrics, CustomerMetrics(core.reports, metrics_customers_max), findings))
+    customer_metrics = CustomerMetrics(core.reports, metrics_customers_max)
+    admin.add_routes(metrics.routes(telemetry.metrics, customer_metrics, findings, LedgerMetrics(database)))
     return admission, admin
 
 
@@ -118,9 +130,13 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
             embedded = EmbeddedRedis(settings.data_dir)
             stack.push_async_callback(embedded.stop)
             url = await embedded.start()
+        database = await _ledger(settings, url, stack)
         memory, journal = await open_files(settings.data_dir, settings.worker, settings.workers, stack)
         budget_s = settings.decision_budget_ms / 1000
-        core = build_core(url, budget_s=budget_s, telemetry=telemetry, lanes=2, memory=memory, journal=journal)
+        core = build_core(
+            url, budget_s=budget_s, telemetry=telemetry, lanes=2, memory=memory, journal=journal,
+            outbox_max=settings.outbox_max if settings.has_ledger else None,
+        )  # fmt: skip
         stack.push_async_callback(core.close)
         if await core.start():
             await _check_offers(core, catalogue)
@@ -132,7 +148,7 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
                 error=core.store.last_error,
             )
         admission, admin = build_apps(
-            core, telemetry, tokens, telephones, metrics_customers_max=settings.metrics_customers_max
+            core, telemetry, tokens, telephones, database, metrics_customers_max=settings.metrics_customers_max
         )
         for name, work in {"tokens": _refresh_tokens(tokens), **core.background()}.items():
             task = asyncio.create_task(work, name=name)
@@ -142,6 +158,17 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
         redis = f"embedded Redis {embedded.server.version}" if embedded and embedded.server else "external Redis"
         yield Gateway(core, urls[0], urls[1], redis, embedded)
         core.draining = True
+
+
+async def _ledger(settings: Settings, redis_url: str, stack: contextlib.AsyncExitStack) -> Database | None:
+    """The database of the ledger, and the process that writes it, unless who supervises this one has started that."""
+    if (url := settings.ledger) is None:
+        return None
+    if not settings.is_supervised:
+        await stack.enter_async_context(ledger_process(settings, redis_url))
+    database = Database.later(url)
+    stack.push_async_callback(database.close)
+    return database
 
 
 def _told(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from gateway.admission import Admission
+from gateway.back_pressure import BackPressure
 from gateway.compliance_reports import ComplianceReports
 from gateway.degraded import Degraded
 from gateway.entitlements import Entitlements
@@ -20,6 +21,7 @@ from gateway.kernel import scripts
 from gateway.kernel.errors import StoreError
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.liveness import Liveness
+from gateway.kernel.outbox import Outbox
 from gateway.kernel.store import Store, open_store
 from gateway.load import Load
 from gateway.memory import Memory
@@ -85,6 +87,7 @@ class Core:
     replay: Replay | None
     degraded: Degraded
     load: Load
+    back_pressure: BackPressure
     reports: Reports
     compliance: ComplianceReports
     events: EventReports
@@ -122,6 +125,7 @@ class Core:
             "load": self.load.watch(),
             "presence": self._be_present(),
             "housekeeping": self._keep_house(),
+            "back-pressure": self.back_pressure.run(),
         }
         return {**work, "replay": self.replay.run()} if self.replay else work
 
@@ -160,17 +164,21 @@ def build_core(
     memory: Memory | None = None,
     journal: Journal | None = None,
     connect: Callable[..., Store] = open_store,
+    outbox_max: int | None = None,
 ) -> Core:
     """The parts of a gateway on the store at `url`.
 
     `lanes`: store connections; the second is for what keeps and frees seats. Without a memory nothing is put back into a store that has lost
     it, without a journal nothing is let in that no node would bring in. `clock` is for tests that control time,
-    `connect` for benchmarks and simulations that bring their own store connection.
+    `connect` for benchmarks and simulations that bring their own store connection. `outbox_max`: entries per bucket that may wait for a ledger;
+    None: there is no ledger.
     """
     loaded, emit = scripts.load(clock), telemetry.emit
     store = connect(url, loaded.values(), telemetry)
     urgent = connect(url, loaded.values(), telemetry) if lanes > 1 else store
-    kernel = Kernel(store, loaded, decision_timeout_s=budget_s, emit=emit, urgent=urgent, told=memory)
+    kernel = Kernel(
+        store, loaded, decision_timeout_s=budget_s, emit=emit, urgent=urgent, told=memory, outbox_max=outbox_max
+    )
     liveness = Liveness(kernel.urgent)
     entitlements = Entitlements(kernel, emit, memory)
     sweeper = Sweeper(liveness, entitlements, emit)
@@ -190,6 +198,7 @@ def build_core(
         replay=Replay(kernel, entitlements, journal, emit) if journal else None,
         degraded=degraded,
         load=load,
+        back_pressure=BackPressure(Outbox(urgent, loaded), kernel.bounds, emit),
         reports=reports,
         compliance=ComplianceReports(kernel, reports),
         events=EventReports(kernel, entitlements),

@@ -22,7 +22,7 @@ from gateway.entitlements import Entitlements
 from gateway.events import Emit, JournalChanged
 from gateway.journal import Entry, Journal
 from gateway.kernel import outcomes
-from gateway.kernel.errors import OutcomeUnknown, StoreError, StoreRecovering
+from gateway.kernel.errors import OutcomeUnknown, StoreError, StoreUndecided
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import DecisionOutcome
 from gateway.legs import infos_of
@@ -153,7 +153,7 @@ class Degraded:
 
     async def _kept(self, join: Join, claims: Claims, now_ms: int, error: StoreError) -> bool:
         """Sees to it that the leg will be counted: by the store where that answers but cannot judge, by its node, or by the journal."""
-        if isinstance(error, StoreRecovering):
+        if isinstance(error, StoreUndecided):
             lease = lease_of(join)
             try:
                 confirm = self._kernel.confirm(

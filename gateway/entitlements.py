@@ -23,7 +23,7 @@ from gateway.kernel import outcomes
 from gateway.kernel.errors import OutcomeUnknown
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.keys import bucket_of
-from gateway.memory import Memory
+from gateway.recollection import Recollection
 from gateway.stored_record import decode_record, encode_record
 
 
@@ -43,7 +43,7 @@ _log = structlog.get_logger("gateway.entitlements")
 class Entitlements:
     """Copies of records, compiled to policies, and the operations that change them."""
 
-    def __init__(self, kernel: Kernel, emit: Emit, memory: Memory | None = None) -> None:
+    def __init__(self, kernel: Kernel, emit: Emit, memory: Recollection | None = None) -> None:
         self._kernel = kernel
         self._emit = emit
         self._memory = memory
@@ -175,7 +175,7 @@ class Entitlements:
             meters = commitments(record.customer, today.ordinal)
             expected = policy.record.version
             outcome = await self._kernel.install(
-                customer, expected, expected + 1, document, today, meters, change=change
+                customer, expected, expected + 1, document, today, meters, change=change, by=by
             )
             match outcome:
                 case outcomes.Installed(version=version):

@@ -118,6 +118,18 @@ class JournalChanged(msgspec.Struct, frozen=True):
     pending: int
 
 
+class OutboxPressed(msgspec.Struct, frozen=True):
+    """The ledger is so far behind in a bucket that something gives way there, or (`now` is `none`) no longer.
+
+    `before` and `now`: `none`, `denials_tallied`, `admits_refused`.
+    """
+
+    bucket: int
+    before: str
+    now: str
+    entries: int
+
+
 class LoadShed(msgspec.Struct, frozen=True):
     """The gateway is behind, or (`behind` is false) no longer: joins are decided without the store meanwhile."""
 
@@ -135,6 +147,7 @@ Event = (
     | Recovered
     | JournalChanged
     | LoadShed
+    | OutboxPressed
     | StoreFailed
     | StoreConnected
     | StoreLost

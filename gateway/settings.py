@@ -1,14 +1,18 @@
 """Settings of a process: one frozen object, from options, `GATEWAY_...` variables and defaults, in this order."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PORT_MAX = 65535
+NO_LEDGER = "none"
 
 
 def _names_a_store(url: str) -> str:
@@ -18,7 +22,15 @@ def _names_a_store(url: str) -> str:
     return url
 
 
+def _names_a_database(url: str) -> str:
+    from gateway.ledger.database import ledger_url  # noqa: PLC0415 - heavy, and rarely given
+
+    ledger_url(url, Path())
+    return url
+
+
 RedisUrl = Annotated[str, AfterValidator(_names_a_store)]
+LedgerUrl = Annotated[str, AfterValidator(_names_a_database)]
 Port = Annotated[int, Field(ge=0, le=PORT_MAX)]
 
 
@@ -40,6 +52,16 @@ class Settings(BaseSettings):
     """Hashes telephone numbers (T21.1); at least 32 characters. No option of the command line, which others can see."""
     number_key_file: Path | None = None
     """Holds the key instead."""
+    ledger_url: LedgerUrl | None = None
+    """Of the ledger's database; left out, it is a file in the data directory; `none`: there is no ledger."""
+    outbox_max: Annotated[int, Field(ge=10_000, le=100_000_000)] = 1_000_000
+    """Entries of each outbox (there are 64) that may wait for the ledger. At half of it denials are only tallied, at it admits are refused."""
+    webhook_url: str | None = None
+    """Is told of thresholds and findings."""
+    webhook_secret: SecretStr | None = None
+    """Signs what it is told. No option of the command line, which others can see."""
+    webhook_secret_file: Path | None = None
+    """Holds the secret instead."""
     decision_budget_ms: Annotated[int, Field(ge=10, le=10_000)] = 150
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
@@ -65,6 +87,18 @@ class Settings(BaseSettings):
     def tokens(self) -> Path:
         """Where the hashes of tokens are kept."""
         return self.tokens_file or self.data_dir / "tokens.json"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether what happens is kept beyond the store."""
+        return self.ledger_url != NO_LEDGER
+
+    @property
+    def ledger(self) -> "URL | None":
+        """The database of the ledger; None: there is no ledger."""
+        from gateway.ledger.database import ledger_url  # noqa: PLC0415 - heavy, and not every command needs it
+
+        return ledger_url(self.ledger_url, self.data_dir)
 
     @property
     def is_supervised(self) -> bool:

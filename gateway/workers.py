@@ -200,7 +200,7 @@ def environment(settings: Settings, index: int, descriptors: Sequence[int]) -> d
             "worker": index,
         }
     )
-    values = own.model_dump(mode="json", exclude={"listen_fds", "number_key"}, exclude_none=True)
+    values = own.model_dump(mode="json", exclude={"listen_fds", "number_key", "webhook_secret"}, exclude_none=True)
     inherited = {
         name: value
         for name, value in os.environ.items()

@@ -34,6 +34,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell of whoever runs the tests has no say."""
     for name in [name for name in os.environ if name.startswith("GATEWAY_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("GATEWAY_LEDGER_URL", "none")  # a process of its own, which only tests of the ledger need
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from simulated_redis import READS, WRITES, Command, Keyspace, ReplyError, Value,
 
 
 NUMBERS = frozenset({
-    b"HLEN", b"HEXISTS", b"HSET", b"HSETNX", b"HDEL", b"HINCRBY", b"ZADD", b"ZREM", b"ZCARD", b"ZCOUNT", b"ZREMRANGEBYSCORE", b"XLEN",
+    b"HLEN", b"HEXISTS", b"HSET", b"HSETNX", b"HDEL", b"HINCRBY", b"ZADD", b"ZREM", b"ZCARD", b"ZCOUNT", b"ZREMRANGEBYSCORE", b"XLEN", b"XTRIM",
     b"DEL", b"EXISTS",
 })  # fmt: skip
 LISTS = frozenset({b"HMGET", b"HGETALL", b"ZMSCORE", b"ZRANGE", b"ZRANGEBYSCORE", b"XINFO", b"TIME"})

@@ -281,6 +281,19 @@ class Keyspace:
         """How many entries."""
         return len((self._typed(key, Stream) or Stream()).entries)
 
+    def xtrim(self, key: bytes, kind: Value, exactly: Value, bound: Value) -> int:
+        """Drops entries beyond a length (MAXLEN) or before an id (MINID), and says how many."""
+        assert text(exactly) == b"=", "an approximate trim is not modelled"
+        stream = self._typed(key, Stream)
+        if stream is None:
+            return 0
+        if text(kind) == b"MAXLEN":
+            dropped = max(len(stream.entries) - int(text(bound)), 0)
+        else:
+            dropped = sum(not _not_before(identity, text(bound)) for identity, _ in stream.entries)
+        del stream.entries[:dropped]
+        return dropped
+
     def xinfo(self, kind: Value, key: bytes) -> list[Any]:
         """Of a stream: its length and its last id; Redis tells more."""
         assert text(kind) == b"STREAM", "other kinds are not modelled"
@@ -374,5 +387,5 @@ READS: dict[bytes, Command] = {
 WRITES: dict[bytes, Command] = {
     b"HSET": Keyspace.hset, b"HSETNX": Keyspace.hsetnx, b"HDEL": Keyspace.hdel, b"HINCRBY": Keyspace.hincrby,
     b"ZADD": Keyspace.zadd, b"ZREM": Keyspace.zrem, b"ZREMRANGEBYSCORE": Keyspace.zremrangebyscore,
-    b"XADD": Keyspace.xadd, b"SET": Keyspace.set, b"DEL": Keyspace.delete,
+    b"XADD": Keyspace.xadd, b"XTRIM": Keyspace.xtrim, b"SET": Keyspace.set, b"DEL": Keyspace.delete,
 }  # fmt: skip

@@ -20,6 +20,9 @@ from gateway.kernel import scripts
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.keys import bucket_of
 from gateway.kernel.liveness import Liveness
+from gateway.kernel.outbox import Outbox
+from gateway.kernel.outcomes import Age, Mark
+from gateway.kernel.reminders import Reminders
 from gateway.kernel.verify import verify
 from gateway.load import Load
 from gateway.nodes.heartbeats import Heartbeats
@@ -73,6 +76,7 @@ class TwinCore:
         operations = [
             (30, self.admit), (12, self.leave), (8, self.move), (8, self.confirm), (4, self.preview), (8, self.beat), (6, self.sweep),
             (4, self.time_passes), (2, self.change), (1, self.another_server), (1, self.node_leaves), (1, self.keep_house), (2, self.read),
+            (1, self.ledger_reminds), (1, self.ledger_trims),
         ]  # fmt: skip
         (operation,) = self._chance.choices([each for _, each in operations], [weight for weight, _ in operations])
         with contextlib.suppress(ConnectionConflict, ConnectionUnknown):
@@ -135,6 +139,27 @@ class TwinCore:
     async def keep_house(self) -> None:
         """What nothing asks for is forgotten."""
         await self._housekeeping.of_customer("acme")
+
+    async def ledger_reminds(self) -> None:
+        """A ledger tells of marks and of an age, whatever the store has of them."""
+        chance, now_ms = self._chance, self._twin.store_now_ms()
+        earlier = [now_ms - chance.randrange(HOUR_MS) for _ in range(5)]
+        marks = [Mark(chance.choice(MEETINGS), each, chance.choice([None, each + 5])) for each in earlier[:2]]
+        since = chance.choice([None, earlier[2]])
+        licence = chance.choice(["events.unlimited", "events.per_event"])
+        age = Age(
+            f"attendees:event:{MEETINGS[0]}", earlier[3], since, chance.randrange(HOUR_MS), 3, earlier[4], 5, licence
+        )
+        await Reminders(self._kernel.urgent).remind("acme", {"events events.per_event": marks}, [age])
+
+    async def ledger_trims(self) -> None:
+        """A ledger has stored some of the entries; now and then it is another one."""
+        outbox, bucket = Outbox(self._kernel.urgent.store, scripts.load()), bucket_of("acme")
+        entries = await outbox.read(bucket, None, self._chance.randrange(1, 30))
+        if entries:
+            ledger = self._chance.choice(["one", "one", "another"])
+            keep, take_over = self._chance.randrange(20), self._chance.random() < 0.3
+            await outbox.trim(bucket, entries[-1].id, ledger, keep, take_over=take_over)
 
     async def read(self) -> None:
         """Reports read, and verification finds nothing."""

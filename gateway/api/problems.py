@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.domain.customer import Fault, shown
 from gateway.domain.messages import ADVICE
 from gateway.domain.reasons import Reason
-from gateway.kernel.errors import StoreError, StoreRecovering
+from gateway.kernel.errors import OutboxFull, StoreError, StoreRecovering
 
 
 CONTENT_TYPE = "application/problem+json"
@@ -51,6 +51,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "too-large": (413, "The request is too large"),
     "invalid": (422, "The request fails its schema"),
     "internal": (500, "The gateway failed"),
+    "ledger-unavailable": (503, "The ledger cannot be read"),
     "store-unavailable": (503, "The store cannot decide"),
 }
 
@@ -111,10 +112,16 @@ def decoded(decode: Callable[[Any], T], body: Any) -> T:
 def store_unavailable(error: StoreError) -> Problem:
     """An outage; never told as "limit reached"."""
     retry_after_s = ADVICE[Reason.STORE_UNAVAILABLE].retry_after_s
-    recovering = "The store has lost connections that media servers are bringing back."
+    match error:
+        case StoreRecovering():
+            detail = "The store has lost connections that media servers are bringing back."
+        case OutboxFull():
+            detail = "The record of what happened is too far behind to admit more."
+        case _:
+            detail = "The store did not answer."
     return Problem(
         "store-unavailable",
-        recovering if isinstance(error, StoreRecovering) else "The store did not answer.",
+        detail,
         headers={"Retry-After": str(retry_after_s)},
         decision="deny",
         reason=Reason.STORE_UNAVAILABLE.value,

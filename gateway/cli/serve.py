@@ -13,6 +13,9 @@ import typer
 
 
 DRAIN_HELP = "Seconds between SIGTERM, when /readyz turns 503, and the end of taking connections. [default: 5]"
+LEDGER_HELP = (
+    "Database of what happened: sqlite:///file, postgresql://..., or none. [default: ledger.db in the data directory]"
+)
 WORKERS_HELP = (
     "Processes that share the port. Each has an admin listener and metrics of its own: the first on the admin port, "
     "the next on the one after it, and so on. [default: 1]"
@@ -43,6 +46,10 @@ def serve(
         Path | None,
         typer.Option(help="Key for hashes of telephone numbers. [default: made, only for the embedded Redis]"),
     ] = None,
+    ledger_url: Annotated[str | None, typer.Option(help=LEDGER_HELP)] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Is told of thresholds and findings; GATEWAY_WEBHOOK_SECRET signs.")
+    ] = None,
     decision_budget_ms: Annotated[
         int | None, typer.Option(help="How long a decision waits for the store. [default: 150]")
     ] = None,
@@ -53,10 +60,10 @@ def serve(
 ) -> None:
     """Run a gateway. Every option can also be given as GATEWAY_... in the environment."""
     options = {name: value for name, value in locals().items() if value is not None}
-    raise typer.Exit(run(_settings(options)))
+    raise typer.Exit(run(settings_of(options, "gateway serve")))
 
 
-def _settings(options: dict[str, Any]) -> Any:
+def settings_of(options: dict[str, Any], command: str) -> Any:
     """The settings; ends the command with exit code 2 and every fault where there is one."""
     from pydantic import ValidationError  # noqa: PLC0415 - keeps `gateway --help` fast
 
@@ -67,7 +74,7 @@ def _settings(options: dict[str, Any]) -> Any:
     except ValidationError as error:
         for detail in error.errors():
             name = "--" + ".".join([str(part) for part in detail["loc"]]).replace("_", "-")
-            typer.echo(f"gateway serve: {name}: {detail['msg'].removeprefix('Value error, ')}", err=True)
+            typer.echo(f"{command}: {name}: {detail['msg'].removeprefix('Value error, ')}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -188,12 +195,15 @@ async def _serve(settings: Any, customers: list[Any], tokens: int) -> None:
 async def _supervise(settings: Any, tokens: int) -> bool:
     """Runs the workers until told to stop; whether all of them have done their work."""
     from gateway import workers  # noqa: PLC0415
+    from gateway.companion import ledger_process  # noqa: PLC0415
 
     sockets = workers.bound_sockets(settings.host, settings.port, settings.workers)
     async with contextlib.AsyncExitStack() as stack:
         store = "external Redis"
         if settings.redis_url is None:
             settings, store = await _with_embedded(settings, stack)
+        if settings.has_ledger:
+            await stack.enter_async_context(ledger_process(settings, settings.redis_url))
         together = await stack.enter_async_context(workers.running(settings, sockets))
 
         def told(number: int) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 
+import msgspec
+
 from gateway.domain.addresses import normal_address
 from gateway.domain.assists import BOOKINGS_MAX, Booking, remembered
 from gateway.domain.catalogue import Customer, parse_customer
 from gateway.domain.days import day_at
 from gateway.domain.enterprise import Certification
-from gateway.domain.history import followed
+from gateway.domain.history import History, followed
+from gateway.domain.person import Rewriting, rewritten
 from gateway.domain.plans.enterprise_hosts import EnterprisePlan
 from gateway.domain.record import Record, Status, Suspension
 
@@ -166,6 +169,33 @@ def forgotten(record: Record, now_ms: int) -> Record:
     return replace(record, history=history, assists=remembered(record.assists, now_ms))
 
 
+def with_people(how: Rewriting) -> Change:
+    """Everywhere in the record people go by other addresses (T21.4). Where somebody only changed the address, the catalogue must allow it.
+
+    Raises, when it is applied: CatalogueInvalid.
+    """
+
+    def changed(record: Record, _now_ms: int) -> Record:
+        new = record.customer
+        if new is not None:
+            document = rewritten(new.document(), how)
+            new = parse_customer(document) if how.keeps_names else Customer.model_validate(document)
+        beside = (record.status_reason, record.status_by, record.suspended_hosts, record.history, record.assists)
+        names = ("status_reason", "status_by", "suspended_hosts", "history", "assists")
+        told = rewritten(dict(zip(names, msgspec.to_builtins(beside), strict=True)), how)
+        return replace(
+            record,
+            customer=new,
+            status_reason=told["status_reason"],
+            status_by=told["status_by"],
+            suspended_hosts=msgspec.convert(told["suspended_hosts"], dict[str, Suspension]),
+            history=msgspec.convert(told["history"], History),
+            assists=msgspec.convert(told["assists"], tuple[Booking, ...]),
+        )
+
+    return changed
+
+
 def _existing(record: Record, customer: str) -> Customer:
     if record.customer is None:
         raise CustomerNotFound(customer)
@@ -192,7 +222,9 @@ def _with_fields(record: Record, held: EnterprisePlan, fields: dict[str, object]
     """The record with other values in one subscription; checked like any catalogue. Raises CatalogueInvalid."""
     assert record.customer is not None, "the subscription was found in it"
     document = record.customer.document()
-    new = held.model_copy(update=fields).model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    new = held.model_copy(update=fields).model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude_defaults=True
+    )
     document["subscriptions"] = [
         new if each.get("id", each["plan"]) == held.id else each for each in document["subscriptions"]
     ]

@@ -8,11 +8,12 @@ from gateway.domain.claims import Age, Alternative, Attend, Before, Check, Claim
 from gateway.domain.join import Join
 from gateway.domain.reasons import Reason
 from gateway.kernel import outcomes
-from gateway.kernel.outcomes import ConfirmOutcome, DecisionOutcome
+from gateway.kernel.bounds import Bounds
+from gateway.kernel.outcomes import ConfirmOutcome, DecisionOutcome, Register
 
 
-OUTBOX_MAX = 20_000
-"""Entries kept per bucket as long as nothing reads them: some minutes of a busy provider, and at most about 200 MB over all buckets."""
+InstallOutcome = outcomes.Installed | outcomes.VersionConflict | outcomes.DayOver | outcomes.Stale
+
 
 NODE_LEASE_MS = 30_000
 """Lease of a leg that a node keeps alive; also how long nothing is reclaimed after anything that may have kept nodes from renewing."""
@@ -24,34 +25,53 @@ _NONE = -1
 
 
 def decision_arguments(
-    join: Join, claims: Claims, *, attempt: int, lease_ms: int, connected: bool, final: bool, infos: Sequence[bytes]
+    join: Join,
+    claims: Claims,
+    bounds: Bounds,
+    *,
+    attempt: int,
+    lease_ms: int,
+    connected: bool,
+    final: bool,
+    infos: Sequence[bytes],
 ) -> list[Any]:
     """Arguments of admit and preview, as their headers list them. `infos`: what is kept with the leg, for each alternative."""
-    head = _head(join, claims, attempt, lease_ms, connected=connected, final=final)
+    head = _head(join, claims, bounds, attempt, lease_ms, connected=connected, final=final)
     return [*head, *_alternatives(claims, infos)]
 
 
 def move_arguments(
-    join: Join, claims: Claims, *, deadline_ms: int, held: str, quiet: bool, final: bool, infos: Sequence[bytes]
+    join: Join,
+    claims: Claims,
+    bounds: Bounds,
+    *,
+    deadline_ms: int,
+    held: str,
+    quiet: bool,
+    final: bool,
+    infos: Sequence[bytes],
 ) -> list[Any]:
     """Arguments of move, as its header lists them."""
-    head = _head(join, claims, deadline_ms * ATTEMPTS_PER_MS, 0, connected=False, final=final)
+    head = _head(join, claims, bounds, deadline_ms * ATTEMPTS_PER_MS, 0, connected=False, final=final)
     return [*head, held, int(quiet), *_alternatives(claims, infos)]
 
 
 def confirm_arguments(
-    join: Join, claims: Claims, *, lease_ms: int, connected: bool, joins: bool, infos: Sequence[bytes]
+    join: Join, claims: Claims, bounds: Bounds, *, lease_ms: int, connected: bool, joins: bool, infos: Sequence[bytes]
 ) -> list[Any]:
     """Arguments of confirm, as its header lists them."""
-    head = _head(join, claims, 0, lease_ms, connected=connected, final=True)
+    head = _head(join, claims, bounds, 0, lease_ms, connected=connected, final=True)
     return [*head, NODE_LEASE_MS, int(joins), *_alternatives(claims, infos)]
 
 
-def _head(join: Join, claims: Claims, attempt: int, lease_ms: int, *, connected: bool, final: bool) -> list[Any]:
+def _head(
+    join: Join, claims: Claims, bounds: Bounds, attempt: int, lease_ms: int, *, connected: bool, final: bool
+) -> list[Any]:
+    cut_at, pressure = bounds.of(join.customer)
     return [
         join.customer, join.connection, join.fingerprint, attempt, claims.version, claims.day, int(claims.shadow),
         claims.bind_group, claims.live_facts.value if claims.live_facts else "", claims.person_group or "", claims.audio,
-        lease_ms, int(connected), join.node or "", OUTBOX_MAX, int(final),
+        lease_ms, int(connected), join.node or "", cut_at, int(final), pressure,
     ]  # fmt: skip
 
 
@@ -129,6 +149,40 @@ def confirm_outcome(answer: list[Any]) -> ConfirmOutcome:
     return _compiled_for_another(answer) or _ANSWERS[answer[0]](now_ms)
 
 
+def install_outcome(answer: list[Any], version: int) -> InstallOutcome:
+    """The outcome that an answer of install is."""
+    match answer[0]:
+        case b"INSTALLED":
+            return outcomes.Installed(answer[1], version)
+        case b"CONFLICT":
+            return outcomes.VersionConflict(answer[1], int(answer[2]))
+        case b"ROLL":
+            return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
+    return outcomes.Stale(answer[1], int(answer[2]), int(answer[3]))
+
+
+def snapshot_outcome(
+    answer: list[Any], groups: Sequence[str], tallied: Sequence[Reason]
+) -> outcomes.Snapshot | outcomes.DayOver:
+    """The outcome that an answer of snapshot is, where these groups and tallies were asked for."""
+    if answer[0] == b"ROLL":
+        return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
+    pairs, tallies = answer[8 : 8 + 2 * len(groups)], answer[8 + 2 * len(groups) :]
+    counts = [(pairs[at], Register.parse(pairs[at + 1])) for at in range(0, len(pairs), 2)]
+    return outcomes.Snapshot(
+        now_ms=answer[1],
+        version=int(answer[2]),
+        day=int(answer[3]),
+        live=answer[4],
+        shadow_live=answer[5],
+        joined=answer[6],
+        audio=answer[7],
+        groups=dict(zip(groups, counts, strict=True)),
+        denied={reason: count for reason, count in zip(tallied, tallies[::2], strict=True) if count},
+        would_deny={reason: count for reason, count in zip(tallied, tallies[1::2], strict=True) if count},
+    )
+
+
 def _compiled_for_another(answer: list[Any]) -> outcomes.Stale | outcomes.DayOver | outcomes.Bound | None:
     """The outcome where claims were compiled for another version, day or facts than hold."""
     now_ms = answer[1]
@@ -146,6 +200,7 @@ _ANSWERS: dict[bytes, Any] = {
     b"CONFLICT": outcomes.Conflict,
     b"NOBODY": outcomes.Nobody,
     b"RECOVERING": outcomes.Recovering,
+    b"FULL": outcomes.Full,
     b"LAPSED": outcomes.Lapsed,
     b"RELEASED": outcomes.AlreadyReleased,
     b"LATE": outcomes.Late,

@@ -9,7 +9,8 @@ from collections.abc import Callable  # noqa: TC003 - of an attribute
 from typing import Protocol
 
 from gateway.events import Emit, EpochBegan
-from gateway.kernel.arguments import NODE_LEASE_MS, OUTBOX_MAX
+from gateway.kernel.arguments import NODE_LEASE_MS
+from gateway.kernel.bounds import Bounds
 from gateway.kernel.errors import StoreUnavailable
 from gateway.kernel.keys import BUCKETS, bucket_keys
 from gateway.kernel.scripts import Script
@@ -49,8 +50,9 @@ class ToldSinceStart:
 class Epochs:
     """Epochs of all buckets, as this gateway knows them."""
 
-    def __init__(self, script: Script, told: Told, emit: Emit) -> None:
+    def __init__(self, script: Script, told: Told, bounds: Bounds, emit: Emit) -> None:
         self._script = script
+        self._bounds = bounds
         self._told = told
         self._emit = emit
         self._epochs = [b"0"] * BUCKETS
@@ -96,7 +98,7 @@ class Epochs:
 
     async def _meet(self, store: Store, bucket: int, timeout_s: float) -> None:
         known = self._told.last_told(bucket) or (0, 0)
-        args = (*known, NODE_LEASE_MS, OUTBOX_MAX)
+        args = (*known, NODE_LEASE_MS, self._bounds.cut_at)
         keys = bucket_keys(self._script.keys, bucket)
         answer = await store.call(self._script, keys, args, timeout_s)
         now_ms, epoch, recovering, lost, missing = answer[1], answer[2], answer[3], bool(answer[4]), bool(answer[5])

@@ -2,7 +2,9 @@
 
     StoreError
     ├── StoreUnavailable    nothing was executed: not connected, too many calls under way, or refused before execution
-    │   └── StoreRecovering the store answers, but has lost something: no limit can be judged yet
+    │   └── StoreUndecided  the store answers, counts and gives back, but decides nothing new at this time
+    │       ├── StoreRecovering it has lost something: no limit can be judged yet
+    │       └── OutboxFull      the ledger is too far behind: what would be decided could not be kept for it
     └── OutcomeUnknown      sent, and not known whether executed: no answer in time, connection lost, a script that failed
 
 Retrying is safe in both cases, because every operation is idempotent on ids that the caller supplies.
@@ -19,8 +21,16 @@ class StoreUnavailable(StoreError):
     """The store did not execute the operation."""
 
 
-class StoreRecovering(StoreUnavailable):
+class StoreUndecided(StoreUnavailable):
+    """The store answers, counts and gives back, but decides nothing new at this time; to ask again at once is of no use."""
+
+
+class StoreRecovering(StoreUndecided):
     """The store has lost something that nodes are bringing back; it can count, but not judge."""
+
+
+class OutboxFull(StoreUndecided):
+    """The ledger is so far behind that nothing new is admitted: what is not kept for it could not be billed or explained."""
 
 
 class OutcomeUnknown(StoreError):

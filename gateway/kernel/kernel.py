@@ -17,14 +17,16 @@ from gateway.domain.reasons import DENIALS, Reason
 from gateway.events import Emit
 from gateway.kernel import outcomes
 from gateway.kernel.arguments import (
-    OUTBOX_MAX,
     confirm_arguments,
     confirm_outcome,
     deadline_of,
     decision_arguments,
     decision_outcome,
+    install_outcome,
     move_arguments,
+    snapshot_outcome,
 )
+from gateway.kernel.bounds import Bounds
 from gateway.kernel.epochs import Epochs, Told, ToldSinceStart
 from gateway.kernel.keys import BUCKETS, bucket_key, keys_of
 from gateway.kernel.leg_records import read_legs
@@ -47,6 +49,7 @@ class Kernel:
     """Runs operations. `timeout_s` bounds each of them, `decision_timeout_s` those that a join waits for.
 
     `urgent` is a connection of its own for what frees seats and keeps them, so that joins cannot hold it up; left out, there is one for all.
+    `outbox_max`: see `Bounds`.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class Kernel:
         emit: Emit = lambda _: None,
         urgent: Store | None = None,
         told: Told | None = None,
+        outbox_max: int | None = None,
     ) -> None:
         self._store = store
-        self.epochs = Epochs(scripts["epoch"], told or ToldSinceStart(), emit)
-        self._runner = Runner(store, scripts, self.epochs, emit)
-        self.urgent = Runner(urgent or store, scripts, self.epochs, emit)
+        self.bounds = bounds = Bounds(outbox_max)
+        self.epochs = Epochs(scripts["epoch"], told or ToldSinceStart(), bounds, emit)
+        self._runner = Runner(store, scripts, self.epochs, bounds, emit)
+        self.urgent = Runner(urgent or store, scripts, self.epochs, bounds, emit)
         self._decision_timeout_s = decision_timeout_s
         self._timeout_s = timeout_s
 
@@ -88,7 +93,7 @@ class Kernel:
         waits for the answer. Not `final`: where a lapsed leg may stand in a full limit, that is answered first.
         """
         args = decision_arguments(
-            join, claims, attempt=attempt, lease_ms=lease_ms, connected=connected, final=final, infos=infos
+            join, claims, self.bounds, attempt=attempt, lease_ms=lease_ms, connected=connected, final=final, infos=infos
         )
         answer = await self._runner.of_customer(
             "admit", join.customer, args, self._until(join.customer, deadline_of(attempt))
@@ -98,7 +103,9 @@ class Kernel:
     async def preview(self, join: Join, claims: Claims) -> DecisionOutcome:
         """What `admit` would answer now. Writes nothing."""
         infos = [b""] * len(claims.alternatives)
-        args = decision_arguments(join, claims, attempt=0, lease_ms=0, connected=True, final=True, infos=infos)
+        args = decision_arguments(
+            join, claims, self.bounds, attempt=0, lease_ms=0, connected=True, final=True, infos=infos
+        )
         answer = await self._runner.of_customer("preview", join.customer, args, self._decision_timeout_s)
         return decision_outcome(answer, claims)
 
@@ -109,7 +116,9 @@ class Kernel:
 
         Not `connected`, it is provisional. `joins`: it was let in without a check, and has not joined before.
         """
-        args = confirm_arguments(join, claims, lease_ms=lease_ms, connected=connected, joins=joins, infos=infos)
+        args = confirm_arguments(
+            join, claims, self.bounds, lease_ms=lease_ms, connected=connected, joins=joins, infos=infos
+        )
         answer = await self.urgent.of_customer("confirm", join.customer, args, self._timeout_s)
         return confirm_outcome(answer)
 
@@ -128,7 +137,9 @@ class Kernel:
 
         `quiet`: it is not noted where a group that the leg attended is left empty.
         """
-        args = move_arguments(join, claims, deadline_ms=deadline_ms, held=held, quiet=quiet, final=final, infos=infos)
+        args = move_arguments(
+            join, claims, self.bounds, deadline_ms=deadline_ms, held=held, quiet=quiet, final=final, infos=infos
+        )
         answer = await self._runner.of_customer("move", join.customer, args, self._until(join.customer, deadline_ms))
         return decision_outcome(answer, claims)
 
@@ -150,7 +161,7 @@ class Kernel:
 
         With cause `unanswered` only if that `attempt` to admit it was the last sign of it.
         """
-        args = (customer, connection, node, cause, TOMBSTONE_MS, OUTBOX_MAX, attempt)
+        args = (customer, connection, node, cause, TOMBSTONE_MS, self.bounds.cut_at, attempt)
         answer = await self.urgent.of_customer("release", customer, args, self._timeout_s)
         match answer[0]:
             case b"RELEASED":
@@ -169,24 +180,18 @@ class Kernel:
         meters: Mapping[str, int],
         *,
         change: str = "install",
+        by: str = "",
     ) -> outcomes.Installed | outcomes.VersionConflict | outcomes.DayOver | outcomes.Stale:
         """Replaces entitlements of version `expected` by those of `version`; `meters` are the commitments of `day` by group.
 
-        `expected` 0: none yet; None: any that is older.
+        `expected` 0: none yet; None: any that is older. `change` and `by` (who) are for the outbox.
         """
         args = (
-            customer, "" if expected is None else expected, version, document, day.ordinal, day.start_ms, day.end_ms, change, OUTBOX_MAX,
-            *_flat(meters),
+            customer, "" if expected is None else expected, version, document, day.ordinal, day.start_ms, day.end_ms, change, by,
+            self.bounds.cut_at, int(self.bounds.is_read), *_flat(meters),
         )  # fmt: skip
         answer = await self._runner.of_customer("install", customer, args, self._timeout_s)
-        match answer[0]:
-            case b"INSTALLED":
-                return outcomes.Installed(answer[1], version)
-            case b"CONFLICT":
-                return outcomes.VersionConflict(answer[1], int(answer[2]))
-            case b"ROLL":
-                return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
-        return outcomes.Stale(answer[1], int(answer[2]), int(answer[3]))
+        return install_outcome(answer, version)
 
     async def entitlements(self, customer: str) -> outcomes.Entitlements:
         """What is installed for a customer."""
@@ -199,7 +204,7 @@ class Kernel:
         rows: list[Any] = []
         for day, meters in days:
             rows += [day.ordinal, day.start_ms, day.end_ms, *_flat({group: meters.get(group, -1) for group in groups})]
-        args = (customer, version, len(groups), DAYS_KEPT, OUTBOX_MAX, *rows)
+        args = (customer, version, len(groups), DAYS_KEPT, self.bounds.cut_at, *rows)
         answer = await self._runner.of_customer("roll", customer, args, self._timeout_s)
         return int(answer[3]) if answer[0] == b"ROLLED" else None
 
@@ -207,22 +212,7 @@ class Kernel:
         """Use, registers and tallies of a customer."""
         args = (len(groups), *groups, *TALLIED)
         answer = await self._runner.of_customer("snapshot", customer, args, self._timeout_s)
-        if answer[0] == b"ROLL":
-            return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
-        pairs, tallies = answer[8 : 8 + 2 * len(groups)], answer[8 + 2 * len(groups) :]
-        counts = [(pairs[at], Register.parse(pairs[at + 1])) for at in range(0, len(pairs), 2)]
-        return outcomes.Snapshot(
-            now_ms=answer[1],
-            version=int(answer[2]),
-            day=int(answer[3]),
-            live=answer[4],
-            shadow_live=answer[5],
-            joined=answer[6],
-            audio=answer[7],
-            groups=dict(zip(groups, counts, strict=True)),
-            denied={reason: count for reason, count in zip(TALLIED, tallies[::2], strict=True) if count},
-            would_deny={reason: count for reason, count in zip(TALLIED, tallies[1::2], strict=True) if count},
-        )
+        return snapshot_outcome(answer, groups, TALLIED)
 
     async def days(self, customer: str, rows: Sequence[tuple[int, str]]) -> list[Register | None]:
         """Registers of closed days, by ordinal and group."""
@@ -291,7 +281,7 @@ class Kernel:
 
     async def repair(self, customer: str, mark: bytes, counts: Mapping[str, int]) -> bool:
         """Writes counts, if nothing has changed since `mark`; says whether it did."""
-        args = (customer, mark, OUTBOX_MAX, *_flat(counts))
+        args = (customer, mark, self.bounds.cut_at, *_flat(counts))
         answer = await self._runner.of_customer("repair", customer, args, self._timeout_s)
         return bool(answer[0] == b"REPAIRED")
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.kernel import outcomes
-from gateway.kernel.arguments import NODE_LEASE_MS, OUTBOX_MAX
+from gateway.kernel.arguments import NODE_LEASE_MS
 from gateway.kernel.keys import bucket_key, keys_of, node_key
 from gateway.kernel.outcomes import Register
 from gateway.kernel.runner import Runner
@@ -97,7 +97,7 @@ class Liveness:
         return await self._swept(customer, node, connections)
 
     async def _swept(self, customer: str, node: str, connections: Sequence[str]) -> int | outcomes.DayOver:
-        args = (customer, node, LEGS_PER_SWEEP, SILENCE_MS, OUTBOX_MAX, *connections)
+        args = (customer, node, LEGS_PER_SWEEP, SILENCE_MS, self._runner.bounds.cut_at, *connections)
         answer = await self._runner.of_customer("sweep", customer, args, self._timeout_s)
         if answer[0] == b"ROLL":
             return outcomes.DayOver(answer[1], int(answer[2]), int(answer[3]))
@@ -105,11 +105,11 @@ class Liveness:
 
     async def recovered(self, bucket: int, epoch: int) -> None:
         """Nodes have brought back what the bucket had lost when that epoch began."""
-        await self._runner.of_bucket("recovered", bucket, (OUTBOX_MAX, epoch), self._timeout_s)
+        await self._runner.of_bucket("recovered", bucket, (self._runner.bounds.cut_at, epoch), self._timeout_s)
 
     async def assert_registers(self, customer: str, rows: Sequence[RegisterRow]) -> int | outcomes.DayOver:
         """Registers as they were told; the greater of both stands. How many were raised."""
-        args: list[Any] = [customer, OUTBOX_MAX]
+        args: list[Any] = [customer, self._runner.bounds.cut_at]
         for row in rows:
             told = row.register
             args += (row.day, row.group, told.committed, told.peak, told.peak_at_ms, told.overage, told.overage_at_ms)

@@ -107,6 +107,12 @@ class Recovering(msgspec.Struct, frozen=True):
     now_ms: int
 
 
+class Full(msgspec.Struct, frozen=True):
+    """The outbox has no room for more that the ledger has not read; nothing new is decided."""
+
+    now_ms: int
+
+
 class Lapsed(msgspec.Struct, frozen=True):
     """A limit is full, and lapsed legs of the customer may stand in it."""
 
@@ -285,6 +291,7 @@ DecisionOutcome = (
     | Unknown
     | Moved
     | Recovering
+    | Full
     | Lapsed
 )
 

@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from gateway.events import Emit, StoreAnswered
+from gateway.kernel.bounds import Bounds
 from gateway.kernel.epochs import Epochs
 from gateway.kernel.errors import StoreUnavailable
 from gateway.kernel.keys import bucket_keys, bucket_of, keys_of, node_key
@@ -17,7 +18,7 @@ MEETINGS_MAX = 3
 
 WROTE = frozenset({
     b"ADMIT", b"SHADOW", b"DENY", b"CONFIRMED", b"ADOPTED", b"RELEASED", b"SWEPT", b"RECOVERED", b"INSTALLED", b"ROLLED", b"ASSERTED",
-    b"REPAIRED",
+    b"REPAIRED", b"REMINDED",
 })  # fmt: skip
 """Answers that name the entry of the outbox that was written, or an empty one, third."""
 
@@ -25,8 +26,9 @@ WROTE = frozenset({
 class Runner:
     """Scripts on one store connection."""
 
-    def __init__(self, store: Store, scripts: Mapping[str, Script], epochs: Epochs, emit: Emit) -> None:
+    def __init__(self, store: Store, scripts: Mapping[str, Script], epochs: Epochs, bounds: Bounds, emit: Emit) -> None:
         self.store = store
+        self.bounds = bounds
         self._scripts = scripts
         self._epochs = epochs
         self._emit = emit

@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 
 OPERATIONS = (
     "admit", "preview", "move", "confirm", "release", "renew", "lapsed", "sweep", "epoch", "recovered", "beat", "present",
-    "install", "assert", "entitlements", "roll", "snapshot", "dump", "repair",
+    "install", "assert", "entitlements", "roll", "snapshot", "dump", "repair", "remind", "trim", "rename",
 )  # fmt: skip
 
 

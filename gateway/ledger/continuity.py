@@ -37,15 +37,26 @@ UNKNOWN = "whatever happened before the store began anew"
 def gaps_before(position: Position | None, entry: Entry) -> list[Gap]:
     """What is missing between the last entry that was read and this one."""
     if position is None:
-        return [_gap(entry.id.epoch, 0, entry.id.number - 1, None, entry, TRIMMED)] if entry.id.number else []
+        return _before_all(entry)
     last = position.id
     if entry.id.epoch == last.epoch:
         missing = entry.id.number > last.number + 1
         return [_gap(last.epoch, last.number + 1, entry.id.number - 1, position, entry, TRIMMED)] if missing else []
     if entry.id.number or not isinstance(entry, EpochBegan):
         unread = _gap(last.epoch, last.number + 1, None, position, entry, TRIMMED)
-        return [unread, _gap(entry.id.epoch, 0, entry.id.number - 1, position, entry, TRIMMED)]
+        return [unread, *_first_of_epoch(position, entry)]
     return _between_epochs(position, entry)
+
+
+def _before_all(entry: Entry) -> list[Gap]:
+    if isinstance(entry, EpochBegan) and entry.prior is not None and not entry.id.number:
+        return [_gap(entry.prior.epoch, 0, entry.prior.number, None, entry, TRIMMED)]
+    return _first_of_epoch(None, entry)
+
+
+def _first_of_epoch(position: Position | None, entry: Entry) -> list[Gap]:
+    epoch, number = entry.id
+    return [_gap(epoch, 0, number - 1, position, entry, TRIMMED)] if number else []
 
 
 def _between_epochs(position: Position, began: EpochBegan) -> list[Gap]:
@@ -54,13 +65,15 @@ def _between_epochs(position: Position, began: EpochBegan) -> list[Gap]:
         return [_gap(last.epoch, last.number + 1, None, position, began, TRIMMED)]
     stored = prior.number if prior is not None and prior.epoch == last.epoch else -1
     acknowledged = told.number if told.epoch == last.epoch else -1
+    known = max(stored, last.number)
     gaps = []
     if stored > last.number:
         gaps.append(_gap(last.epoch, last.number + 1, stored, position, began, TRIMMED))
-    if acknowledged > max(stored, last.number):
-        gaps.append(_gap(last.epoch, max(stored, last.number) + 1, acknowledged, position, began, LOST))
-    if told.epoch > last.epoch:
-        gaps.append(_gap(last.epoch, last.number + 1, None, position, began, UNKNOWN))
+    if acknowledged > known:
+        gaps.append(_gap(last.epoch, known + 1, acknowledged, position, began, LOST))
+    # Who began the epoch knows nothing of the one that was read, and the store lacks a part of that: nobody knows how much more there was.
+    if told.epoch > last.epoch or (told.epoch < last.epoch and stored < last.number):
+        gaps.append(_gap(last.epoch, known + 1, None, position, began, UNKNOWN))
     return gaps
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import IsolationLevel
@@ -20,12 +21,15 @@ BUSY_S = 5.0
 """How long a transaction of SQLite waits for another one's."""
 CONNECT_S = 5.0
 STATEMENT_S = 60.0
+OPEN_EVERY_S = 2.0
 CACHE_KIB = 64 * 1024
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 NONE = "none"
 """In place of a URL: there is no ledger."""
+
+_log = structlog.get_logger("gateway.ledger")
 
 
 class LedgerUnavailable(Exception):
@@ -59,6 +63,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self._is_checked = False
 
     @property
     def kind(self) -> str:
@@ -79,12 +84,20 @@ class Database:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         database = cls(_engine(url))
         try:
-            async with database.engine.begin() as connection:
-                await connection.run_sync(upgrade if migrate else check_current)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            if migrate:
+                async with database._transaction("READ COMMITTED", "BEGIN IMMEDIATE", check=False) as connection:
+                    await connection.run_sync(upgrade)
+            async with database.reading():
+                pass
+        except LedgerUnavailable:
             await database.close()
-            raise LedgerUnavailable(_why(error, url)) from error
+            raise
         return database
+
+    @classmethod
+    def later(cls, url: URL) -> "Database":
+        """A database that is reached when it is needed: it may be away now, or not be there yet."""
+        return cls(_engine(url))
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -103,7 +116,11 @@ class Database:
             yield connection
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, isolation: IsolationLevel, begin: str) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(
+        self, isolation: IsolationLevel, begin: str, *, check: bool = True
+    ) -> AsyncIterator[AsyncConnection]:
+        if check and not self._is_there():
+            raise LedgerUnavailable(f"the ledger at {self.shown}: there is no such file")
         try:
             async with self.engine.connect() as connection:
                 if self.kind != "sqlite":
@@ -111,9 +128,21 @@ class Database:
                 async with connection.begin():
                     if self.kind == "sqlite":
                         await connection.exec_driver_sql(begin)
+                    if check and not self._is_checked:
+                        await connection.run_sync(check_current)
+                        self._is_checked = True
                     yield connection
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise LedgerUnavailable(_why(error, self.engine.url)) from error
+            raise LedgerUnavailable(f"the ledger at {self.shown}: {_why(error)}") from error
+
+    def _is_there(self) -> bool:
+        # SQLite would make an empty file.
+        return self.kind != "sqlite" or Path(str(self.engine.url.database)).exists()
+
+    @property
+    def shown(self) -> str:
+        """Its URL, without a password."""
+        return self.engine.url.render_as_string(hide_password=True)
 
 
 def _engine(url: URL) -> AsyncEngine:
@@ -144,17 +173,19 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _why(error: BaseException, url: URL) -> str:
-    origin = getattr(error, "orig", None) or error
-    text = str(origin).strip().splitlines()[0] if str(origin).strip() else type(origin).__name__
-    shown = url.render_as_string(hide_password=True)
-    return f"the ledger at {shown}: {text}"
+def _why(error: BaseException) -> str:
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
-async def wait_for(database_url: URL, *, every_s: float, migrate: bool) -> Database:
-    """Opens the database as soon as that is possible; never gives up."""
+async def open_when_there(url: URL) -> Database:
+    """Opens the database as soon as that is possible, and brings it to the current schema; never gives up."""
+    told = ""
     while True:
         try:
-            return await Database.open(database_url, migrate=migrate)
-        except LedgerUnavailable:
-            await asyncio.sleep(every_s)
+            return await Database.open(url, migrate=True)
+        except LedgerUnavailable as error:
+            if str(error) != told:
+                told = str(error)
+                _log.error("ledger.unavailable", error=told)
+            await asyncio.sleep(OPEN_EVERY_S)

@@ -1,12 +1,14 @@
 """What the outbox says, as values."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
 
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.billing.stretch import Shape
 from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
+from gateway.kernel.outbox import RawEntry
+from gateway.kernel.outcomes import Leg
 from gateway.legs import info_of
 
 
@@ -86,26 +88,27 @@ class Other(msgspec.Struct, frozen=True):
 Entry = LegEntry | Denial | Change | EpochBegan | Other
 
 
-def entry_of(id_: EntryId, fields: Mapping[bytes, bytes]) -> Entry:
-    """An entry from its fields. Raises KeyError, ValueError where it is none that this version knows."""
-    op, at_ms = fields[b"op"].decode(), int(fields[b"at"])
+def entry_of(raw: RawEntry) -> Entry:
+    """An entry as a value. Raises KeyError, ValueError where it is none that this version knows."""
+    id_, op, fields = raw
+    at_ms = int(fields["at"])
     if op in OF_LEGS:
         return LegEntry(
-            id_, op, at_ms, fields[b"customer"].decode(), fields[b"connection"].decode(), seen_of(fields[b"leg"]),
-            fields.get(b"cause", b"").decode(), int(fields.get(b"alive", at_ms)),
+            id_, op, at_ms, fields["customer"].decode(), fields["connection"].decode(), seen_of(fields["leg"]),
+            fields.get("cause", b"").decode(), int(fields.get("alive", at_ms)),
         )  # fmt: skip
     if op == "deny":
-        return Denial(id_, at_ms, fields[b"customer"].decode(), fields[b"reason"].decode())
-    if b"version" in fields:
+        return Denial(id_, at_ms, fields["customer"].decode(), fields["reason"].decode())
+    if "version" in fields:
         return Change(
-            id_, at_ms, fields[b"customer"].decode(), int(fields[b"version"]), op, fields.get(b"by", b"").decode(),
-            fields.get(b"document", b""),
+            id_, at_ms, fields["customer"].decode(), int(fields["version"]), op, fields.get("by", b"").decode(),
+            fields.get("document", b""),
         )  # fmt: skip
     if op == "epoch":
-        prior = fields.get(b"prior", b"").decode()
+        prior = fields.get("prior", b"").decode()
         return EpochBegan(
-            id_, at_ms, EntryId.parse(prior) if prior else None, EntryId.parse(fields[b"told"].decode()),
-            fields[b"lost"] == b"1",
+            id_, at_ms, EntryId.parse(prior) if prior else None, EntryId.parse(fields["told"].decode()),
+            fields["lost"] == b"1",
         )  # fmt: skip
     return Other(id_, at_ms, op)
 
@@ -113,16 +116,34 @@ def entry_of(id_: EntryId, fields: Mapping[bytes, bytes]) -> Entry:
 def seen_of(packed: bytes) -> Seen:
     """What a leg's record says (`kernel/lua/include/legs.lua`)."""
     admitted, connected, _, node, _, groups, _, would_deny, info, adopted, *_ = msgspec.msgpack.decode(packed)
-    found = info_of(info.encode())
+    return _seen(admitted, connected or None, node, groups or (), would_deny, info.encode(), adopted=bool(adopted))
+
+
+def seen_of_leg(leg: Leg) -> Seen:
+    """What a live leg says, as the store has it."""
+    return _seen(leg.admitted_ms, leg.connected_ms, leg.node, leg.groups, leg.would_deny, leg.info, adopted=leg.adopted)
+
+
+def _seen(
+    admitted_ms: int,
+    connected_ms: int | None,
+    node: str,
+    groups: Sequence[str],
+    would_deny: str,
+    info: bytes,
+    *,
+    adopted: bool,
+) -> Seen:
+    found = info_of(info)
     number, access = found.number, found.access_number
     shape = Shape(
-        found.service, found.endpoint, found.role, tuple([group for group in groups or () if group in _POOLS]),
+        found.service, found.endpoint, found.role, tuple([group for group in groups if group in _POOLS]),
         found.licensed_by, found.counted_in, found.department, found.room, found.country, found.calling,
         number.country if number else None, number.number_class if number else None,
         access.country if access else None, access.number_class if access else None,
-        found.access, found.audio_only, bool(adopted), would_deny,
+        found.access, found.audio_only, adopted, would_deny,
     )  # fmt: skip
     return Seen(
-        msgspec.json.encode(shape).decode(), admitted, connected or None, found.meeting, found.host, found.person, node or None,
+        msgspec.json.encode(shape).decode(), admitted_ms, connected_ms, found.meeting, found.host, found.person, node or None,
         number.hash if number else None,
     )  # fmt: skip

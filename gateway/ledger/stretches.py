@@ -88,6 +88,11 @@ class Stretches:
                 self.touched.add(key)
                 self.going[key] = _freed(going, at, at_ms, alive_ms, LOST)
 
+    def resume(self, key: Key) -> None:
+        """A leg that was given up for lost is there after all."""
+        self.touched.add(key)
+        self.going[key] = replace(self.going[key], freed=None, freed_ms=None, until_ms=None, cause="")
+
     def give_up(self, now_ms: int) -> None:
         """What has waited for too long is over."""
         for key, going in list(self.going.items()):
@@ -103,9 +108,10 @@ class Stretches:
         """Ends what was there before. `goes_on`: the leg was there all the time, so that it is billed without a gap."""
         if before is None:
             return
-        if before.waits:
-            until_ms = entry.at_ms if goes_on and before.connected_ms is not None else before.until_ms
-            self.over.append(replace(before, until_ms=until_ms))
+        if before.freed_ms is not None:
+            # How long it was waited for is told by the entries: when this process came to read them says nothing.
+            in_time = goes_on and before.connected_ms is not None and entry.at_ms < before.freed_ms + READOPTION_MS
+            self.over.append(replace(before, until_ms=max(entry.at_ms, before.until_ms or 0)) if in_time else before)
         elif goes_on:
             self._end(before, entry, entry.at_ms, "moved" if entry.op == "move" else LOST)
         else:  # its end was never read

@@ -2,12 +2,12 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Container, Mapping, Sequence
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.domain.billing.stretch import READOPTION_MS
 from gateway.domain.days import day_at
 from gateway.ledger import schema
 from gateway.ledger.continuity import Gap, Position, gaps_before
@@ -15,7 +15,7 @@ from gateway.ledger.database import Database
 from gateway.ledger.entries import Change, Denial, Entry, EpochBegan, LegEntry
 from gateway.ledger.interning import Interned
 from gateway.ledger.lease import Lease
-from gateway.ledger.live_rows import closed_row, going_row, names_of, read_going
+from gateway.ledger.live_rows import closed_row, going_row, names_of, read_going, read_where
 from gateway.ledger.stretches import Key, Stretches
 from gateway.ledger.upserts import add_to, insert_new, put
 
@@ -62,7 +62,28 @@ class Writer:
         self.positions, self.doubts = batch.positions, batch.doubts
         return batch.gaps
 
-    async def put_stretches(self, connection: AsyncConnection, before: Any, stretches: Stretches) -> None:
+    async def settle(self, bucket: int, stretches: Stretches, before: Container[Key]) -> None:
+        """Writes what a comparison with the store has found; the bucket is in doubt no more. Raises LedgerUnavailable, LeaseLost."""
+        async with self._database.writing() as connection:
+            await self._lease.hold(connection)
+            await self.interned.refresh(connection)
+            await self.put_stretches(connection, before, stretches)
+            table = schema.positions
+            await connection.execute(table.update().where(table.c.bucket == bucket).values(doubt_ms=None))
+        self.doubts.pop(bucket, None)
+
+    async def give_up(self, now_ms: int) -> int:
+        """Ends what has waited for 2 h to be adopted again; how many. Raises LedgerUnavailable, LeaseLost."""
+        waited = schema.live.c.freed_ms <= now_ms - READOPTION_MS
+        async with self._database.writing() as connection:
+            await self._lease.hold(connection)
+            going = await read_where(connection, waited)
+            stretches = Stretches(dict(going))
+            stretches.give_up(now_ms)
+            await self.put_stretches(connection, going.keys(), stretches)
+        return len(stretches.over)
+
+    async def put_stretches(self, connection: AsyncConnection, before: Container[Key], stretches: Stretches) -> None:
         """Writes what became of stretches; `before` are the keys of those that the database has as live."""
         gone = [key for key in stretches.touched if key in before]
         here = [stretches.going[key] for key in stretches.touched if key in stretches.going]
@@ -97,7 +118,7 @@ class _Batch:
             gaps = gaps_before(position, entry)
             self.gaps += gaps
             self.buckets_of_gaps += [bucket] * len(gaps)
-            if gaps or (isinstance(entry, EpochBegan) and entry.lost):
+            if gaps or (isinstance(entry, EpochBegan) and _has_lost(entry, position)):
                 self.doubts[bucket] = min(
                     self.doubts.get(bucket, entry.at_ms), position.at_ms if position else entry.at_ms
                 )
@@ -105,12 +126,17 @@ class _Batch:
                 self.of_legs.append(entry)
             elif isinstance(entry, Denial):
                 self.denials[entry.customer, day_at(entry.at_ms).ordinal, entry.reason] += 1
-            elif isinstance(entry, Change):
+            elif isinstance(entry, Change) and entry.document:  # without a ledger entries carry none
                 self.changes.append(entry)
             position = Position(entry.id, entry.at_ms)
         if position is not None:
             self.positions[bucket] = position
             self.moved.add(bucket)
+
+
+def _has_lost(began: EpochBegan, position: Position | None) -> bool:
+    """Whether the store lacks something that somebody was told, or that was read from it."""
+    return began.lost or (position is not None and (began.prior is None or began.prior < position.id))
 
 
 async def _put_rest(connection: AsyncConnection, batch: _Batch) -> None:

@@ -11,7 +11,7 @@ from gateway.kernel.arguments import NODE_LEASE_MS
 from gateway.kernel.errors import StoreError
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.liveness import Liveness, RegisterRow
-from gateway.memory import Memory
+from gateway.recollection import Recollection
 
 
 LOOK_S = 0.5
@@ -28,7 +28,7 @@ class Recovery:
     """Watches over the epochs of one gateway. `run` goes on as long as the gateway does."""
 
     def __init__(
-        self, kernel: Kernel, liveness: Liveness, entitlements: Entitlements, memory: Memory | None, emit: Emit
+        self, kernel: Kernel, liveness: Liveness, entitlements: Entitlements, memory: Recollection | None, emit: Emit
     ) -> None:
         self._kernel = kernel
         self._epochs = kernel.epochs
@@ -103,7 +103,7 @@ class Recovery:
         while True:
             try:
                 async with self._turns:
-                    await self._put_back(bucket)
+                    await self.put_back(bucket)
             except StoreError:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_MAX_S)
@@ -113,7 +113,7 @@ class Recovery:
             else:
                 return
 
-    async def _put_back(self, bucket: int) -> None:
+    async def put_back(self, bucket: int) -> None:
         """Entitlements that the store has in an older version or not at all, and registers that were greater than it says."""
         stored = await self._liveness.customers(bucket)
         restored = raised = 0

@@ -14,6 +14,7 @@ from gateway.events import (
     Event,
     LegsReclaimed,
     LoadShed,
+    OutboxPressed,
     Recovered,
     Restored,
     StoreConnected,
@@ -111,6 +112,9 @@ class Logs:
                 self._log.warning("store.stalled" if event.stalled else "store.answers")
             case LoadShed():
                 self._log.warning("load.shed" if event.behind else "load.kept_up")
+            case OutboxPressed() if self._may_write(logging.ERROR):
+                level = logging.INFO if event.now == "none" else logging.ERROR
+                self._log.log(level, "outbox.pressed", bucket=event.bucket, pressure=event.now, entries=event.entries)
 
     def _may_write(self, level: int) -> bool:
         if not self._log.is_enabled_for(level):

@@ -22,6 +22,7 @@ from gateway.events import (
     LegReleased,
     LegsReclaimed,
     LoadShed,
+    OutboxPressed,
     Recovered,
     Restored,
     StoreAnswered,
@@ -34,6 +35,7 @@ from gateway.events import (
 from gateway.kernel.errors import StoreError
 from gateway.telemetry.customers import CustomerMetrics
 from gateway.telemetry.findings import FindingMetrics
+from gateway.telemetry.ledger import LedgerMetrics
 
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
@@ -42,6 +44,7 @@ CHANGES = frozenset({
     "forget",
 })  # fmt: skip
 """Changes of customers by name; all others count as `other`."""
+PRESSURES = ("denials_tallied", "admits_refused")
 
 M = TypeVar("M", Counter, Histogram)
 
@@ -120,6 +123,14 @@ class Metrics:
         self._behind = Gauge(
             "gateway_behind", "Whether joins are decided without the store to catch up.", registry=self.registry
         )
+        self._pressed = Gauge(
+            "gateway_outbox_pressed_buckets",
+            "Buckets in which the ledger is so far behind that something gives way.",
+            ["pressure"],
+            registry=self.registry,
+        )
+        for pressure in PRESSURES:
+            self._pressed.labels(pressure).set(0)
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self.registry)
@@ -172,6 +183,9 @@ class Metrics:
                 self._stalled.set(event.stalled)
             case LoadShed():
                 self._behind.set(event.behind)
+            case OutboxPressed():
+                for pressure in PRESSURES:
+                    self._pressed.labels(pressure).inc((event.now == pressure) - (event.before == pressure))
 
     def _child(self, metric: M, *labels: str) -> M:
         """The series of a metric with these labels. Kept at hand: looking one up costs more than counting."""
@@ -182,10 +196,12 @@ class Metrics:
         return child
 
 
-def routes(metrics: Metrics, customers: CustomerMetrics, findings: FindingMetrics) -> list[web.RouteDef]:
+def routes(
+    metrics: Metrics, customers: CustomerMetrics, findings: FindingMetrics, ledger: LedgerMetrics
+) -> list[web.RouteDef]:
     """The scrape endpoint."""
-    metrics.registry.register(customers)
-    metrics.registry.register(findings)
+    for collector in (customers, findings, ledger):
+        metrics.registry.register(collector)
 
     async def scrape(request: web.Request) -> web.Response:
         """All metrics, in the format that the scraper asks for."""
@@ -196,6 +212,7 @@ def routes(metrics: Metrics, customers: CustomerMetrics, findings: FindingMetric
         with contextlib.suppress(StoreError):  # without a store the other metrics matter most; gateway_store_up says so
             await customers.refresh()
         findings.refresh()
+        await ledger.refresh()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(metrics.registry), headers={"Content-Type": content_type})
 

@@ -9,9 +9,13 @@ from counting import COUNT, Caller, keys
 from redis.crc import key_slot
 from redis_processes import ClusterDeployment, RedisProcess, until
 
+from gateway.domain.billing.entry import EntryId
+from gateway.kernel import scripts
 from gateway.kernel.cluster import ClusterStore
 from gateway.kernel.errors import OutcomeUnknown, StoreUnavailable
 from gateway.kernel.handshake import Address
+from gateway.kernel.keys import bucket_key
+from gateway.kernel.outbox import Outbox, Trimmed
 from gateway.kernel.store import Store, open_store
 
 
@@ -274,3 +278,29 @@ async def test_a_closed_store_leaves_no_call_waiting(cluster: ClusterDeployment)
     assert {StoreUnavailable, OutcomeUnknown} >= {type(outcome) for outcome in outcomes}
     await cluster.migrate_key(keys("closing")[1].decode(), source, target)
     await cluster.move_slot(slot("closing"), target)
+
+
+async def test_outboxes_are_read_and_trimmed_on_all_primaries_that_answer(
+    cluster: ClusterDeployment, store: Store
+) -> None:
+    """64 buckets in one turn; where a primary is stopped, those of the others all the same."""
+    outbox = Outbox(store, scripts.load(), timeout_s=0.5)
+    for bucket in range(64):
+        for number in range(3):
+            await store.command("XADD", bucket_key("outbox", bucket), f"7-{number}", "op", "recovered", "at", bucket)
+
+    pages = await outbox.read_many(dict.fromkeys(range(64), EntryId(7, 0)), 10)
+    trimmed = [await outbox.trim(bucket, EntryId(7, 1), "ledger", 0) for bucket in range(64)]
+
+    assert {bucket: [EntryId(7, 1), EntryId(7, 2)] for bucket in range(64)} == {
+        bucket: [entry.id for entry in page] for bucket, page in pages.items()
+    }
+    assert [Trimmed(2, 1)] * 64 == trimmed
+    assert [1] * 64 == await outbox.lengths()
+    stopped = await cluster.owner(slot(tags()[0]))
+    elsewhere = {bucket: 1 for bucket in range(64) if await cluster.owner(slot(tags()[bucket])) is not stopped}
+    stopped.pause()
+    try:
+        assert elsewhere == await outbox.known_lengths()
+    finally:
+        stopped.resume()

@@ -49,7 +49,9 @@ def test_operations_that_free_seats_run_when_memory_is_short() -> None:
     """A full store must be able to empty itself; one that only reads must never be refused."""
     flags = {name: script.source.decode().partition("\n")[0] for name, script in LOADED.items()}
 
-    freeing = {"release", "renew", "confirm", "lapsed", "sweep", "epoch", "recovered", "beat", "present", "assert", "roll", "repair"}
+    freeing = {
+        "release", "renew", "confirm", "lapsed", "sweep", "epoch", "recovered", "beat", "present", "assert", "roll", "repair", "remind", "trim",
+    }  # fmt: skip
     assert freeing == {name for name, line in flags.items() if "allow-oom" in line}
     assert {"preview", "entitlements", "snapshot", "dump"} == {
         name for name, line in flags.items() if "no-writes" in line

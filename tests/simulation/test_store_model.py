@@ -21,7 +21,7 @@ BEGINNING_MS = 1_781_118_000_000
 
 HASH = ("HSET", "HSETNX", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "HDEL", "HINCRBY")
 SORTED = ("ZADD", "ZREM", "ZCARD", "ZSCORE", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZCOUNT", "ZREMRANGEBYSCORE")
-STREAM = ("XADD", "XRANGE", "XREVRANGE", "XLEN", "XINFO")
+STREAM = ("XADD", "XRANGE", "XREVRANGE", "XLEN", "XTRIM", "XINFO")
 TEXT = ("GET", "SET", "EXISTS", "DEL")
 
 
@@ -59,6 +59,7 @@ def drawn(chance: random.Random) -> list[str]:
         "XRANGE": [chance.choice(["-", "2", "2-3", "(2-3"]), chance.choice(["+", "5", "5-7", "(5-7"]),
                    *chance.choice([[], ["COUNT", "2"]])],
         "XREVRANGE": [chance.choice(["+", "5"]), chance.choice(["-", "2"]), *chance.choice([[], ["COUNT", "1"]])],
+        "XTRIM": chance.choice([["MAXLEN", "=", "30"], ["MAXLEN", "=", "0"], ["MINID", "=", "2-3"], ["MINID", "=", "9-4"]]),
         "XLEN": [], "GET": [], "SET": [number], "EXISTS": [], "DEL": [],
     }  # fmt: skip
     if name == "XINFO":
@@ -68,7 +69,7 @@ def drawn(chance: random.Random) -> list[str]:
 
 async def test_commands_answer_as_those_of_a_real_server(real: RealRedis) -> None:
     """Thousands of random commands have the same answers, from a client and from a script, and leave the same content."""
-    chance = random.Random(20260610)
+    chance = random.Random(20260615)
     twin = Twin(real, BEGINNING_MS)
     errors = 0
     for number in range(COMMANDS):

@@ -24,20 +24,22 @@
 -- ARGV[16] node
 -- ARGV[17] outbox_max      entries kept of the bucket's outbox
 -- ARGV[18] final           1: lapsed legs were reclaimed just now; a full limit is a denial
--- ARGV[19...] alternatives see include/decide.lua; the info of each is kept with the leg, not looked into
+-- ARGV[19] pressure         1: a denial is only tallied; 2: the outbox is full, and nothing new is decided; 0: neither
+-- ARGV[20...] alternatives see include/decide.lua; the info of each is kept with the leg, not looked into
 --
 -- Answers
 --   ADMIT now id alternative overage count...   REPLAY now admitted connected left overage would_deny info (group count)...
 --   SHADOW now id alternative check use         DENY now id alternative check use child
 --   CONFLICT now | RELEASED now | LATE now | STALE now version [day] | ROLL now version day | BOUND now [facts]
 --   EPOCH now epoch      the store is not what the gateway knows
+--   FULL now             the ledger is too far behind for anything new
 --   RECOVERING now       it has lost something that nodes are bringing back: no limit can be judged
 --   LAPSED now           a limit is full, and lapsed legs of the customer may stand in it: reclaim them, and ask again as `final`
--- Only ADMIT and SHADOW take anything; DENY of a known customer adds to its tally and to the outbox. `id`: of the entry in the outbox.
+-- Only ADMIT and SHADOW take anything; DENY of a known customer adds to its tally and, unless only tallied, to the outbox. `id`: of the entry in the outbox.
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 19, 100000, 1000
+local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 20, 100000, 1000
 
 local meta_key, outbox_key, groups_key, legs_key, leases_key, past_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local customer, connection, fingerprint = ARGV[3], ARGV[4], ARGV[5]
@@ -51,6 +53,7 @@ local now = clock()
 if leg then return {'CONFLICT', now} end
 if now > math.floor(tonumber(ARGV[6]) / 4096) then return {'LATE', now} end
 if meta[3] and now < tonumber(meta[3]) then return {'RECOVERING', now} end
+if ARGV[19] == '2' then return {'FULL', now} end
 -- @include decide
 
 local info = ARGV[at + 1]

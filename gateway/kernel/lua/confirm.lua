@@ -7,10 +7,10 @@
 -- KEYS[4] legs
 -- KEYS[5] leases
 -- KEYS[6] past
--- ARGV[1...18] as of admit; `connected` 0: the leg is only known to have been let in without a check, and is provisional
--- ARGV[19] node_lease_ms   lease of a leg that a node keeps alive
--- ARGV[20] joins           1: it was let in without a check, and joins now; 0: it joined before, wherever that was counted
--- ARGV[21...] alternatives see include/decide.lua
+-- ARGV[1...19] as of admit; `connected` 0: the leg is only known to have been let in without a check, and is provisional
+-- ARGV[20] node_lease_ms   lease of a leg that a node keeps alive
+-- ARGV[21] joins           1: it was let in without a check, and joins now; 0: it joined before, wherever that was counted
+-- ARGV[22...] alternatives see include/decide.lua
 --
 -- Answers
 --   CONFIRMED now id admitted connected lease       ADOPTED now id lease would_deny      DEAD now cause (released, or ended by an operator)
@@ -20,7 +20,7 @@
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 21, 100000, 1000
+local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 22, 100000, 1000
 
 local meta_key, outbox_key, groups_key, legs_key, leases_key, past_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local customer, connection, fingerprint = ARGV[3], ARGV[4], ARGV[5]
@@ -36,7 +36,7 @@ if expires and tonumber(expires) > now then return {'DEAD', now, cause} end
 if value and not expires then
   local leg = cmsgpack.unpack(value)
   if leg[FINGERPRINT] ~= fingerprint then return {'CONFLICT', now} end
-  if node == '' and leg[NODE] ~= '' then node, lease_ms = leg[NODE], tonumber(ARGV[19]) end
+  if node == '' and leg[NODE] ~= '' then node, lease_ms = leg[NODE], tonumber(ARGV[20]) end
   local begins = connected and leg[CONNECTED] == 0
   if begins or (connected and (leg[ATTEMPT] ~= 0 or node ~= leg[NODE] or lease_ms ~= leg[LEASE])) then
     if begins then leg[CONNECTED] = math.max(now, leg[ADMITTED]) end
@@ -63,7 +63,7 @@ if value and not expires then
       'op', 'confirm', 'at', now, 'customer', customer, 'connection', connection, 'leg', value)
   end
   -- What the journal brings late must not shorten what was said since.
-  if ARGV[20] == '1' then
+  if ARGV[21] == '1' then
     redis.call('ZADD', leases_key, 'XX', 'GT', now + lease_ms, connection)
   else
     redis.call('ZADD', leases_key, 'XX', now + lease_ms, connection)
@@ -71,7 +71,7 @@ if value and not expires then
   return {'CONFIRMED', now, id, leg[ADMITTED], leg[CONNECTED], lease_ms}
 end
 if version == '0' then return {'NOBODY', now} end
-local again = ARGV[20] ~= '1'
+local again = ARGV[21] ~= '1'
 -- @include decide
 
 local info = ARGV[at + 1]

@@ -40,7 +40,10 @@ local began = epoch > 0 and meta[2] == server
 local missing = not reached(epoch, last_epoch == epoch and last_number or 0)
   and not reached(tonumber(meta[3] or 0), tonumber(meta[4] or 0))
 local lost = missing and not (epoch > 0 and told_epoch < epoch and now - epoch >= 2 * lease_ms)
+-- The last entry of the epoch before that this store has: what came after it there, if anything did, it has lost.
+local prior = meta[3] and meta[3] ~= '0' and meta[3] .. '-' .. meta[4] or ''
 if not began then
+  prior = epoch > 0 and last_epoch == epoch and epoch .. '-' .. last_number or ''
   redis.call('HSET', meta_key, 'prior_epoch', epoch, 'prior_number', last_epoch == epoch and last_number or 0)
   epoch = math.max(now, epoch + 1, told_epoch + 1, last_epoch + 1)
   redis.call('HSET', meta_key, 'epoch', epoch, 'server', server, 'grace', now + lease_ms)
@@ -53,6 +56,7 @@ if lost then
 end
 if lost or not began then
   redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
-    'op', 'epoch', 'at', now, 'server', server, 'told', told_epoch .. '-' .. told_number, 'lost', lost and 1 or 0)
+    'op', 'epoch', 'at', now, 'server', server, 'told', told_epoch .. '-' .. told_number, 'lost', lost and 1 or 0,
+    'prior', prior)
 end
 return {'BEGUN', now, tostring(epoch), recovering, lost and 1 or 0, missing and 1 or 0}

@@ -20,8 +20,10 @@
 -- ARGV[8] from             its first millisecond
 -- ARGV[9] until            the first of the next
 -- ARGV[10] change          what is done, for the outbox: install, suspend, restore, ...
--- ARGV[11] outbox_max
--- ARGV[12...] meters       (group committed)...
+-- ARGV[11] by               who did it
+-- ARGV[12] outbox_max
+-- ARGV[13] kept             1: somebody reads the outbox, and its entry carries the document; 0: it does not, because documents may be large
+-- ARGV[14...] meters       (group committed)...
 --
 -- Answers
 --   INSTALLED now id            CONFLICT now version       ROLL now version day       STALE now version day (compiled for another day)
@@ -34,7 +36,7 @@
 local meta_key, outbox_key, customers_key, groups_key, legs_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local leases_key, tombstones_key, days_key, entitlements_key, past_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local customer, expected, next_version, document, day, from, until_ = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local change, outbox_max, METERS_AT = ARGV[10], ARGV[11], 12
+local change, by, outbox_max, METERS_AT = ARGV[10], ARGV[11], ARGV[12], 14
 
 local now = clock()
 -- @include epoch
@@ -75,6 +77,7 @@ end
 redis.call('HSET', groups_key, unpack(writes))
 redis.call('SET', entitlements_key, document)
 redis.call('HSET', customers_key, customer, next_version)
-local id = redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*',
-  'op', change, 'at', now, 'customer', customer, 'version', next_version)
+local entry = {'op', change, 'at', now, 'customer', customer, 'version', next_version, 'by', by}
+if ARGV[13] == '1' then entry[11], entry[12] = 'document', document end
+local id = redis.call('XADD', outbox_key, 'MAXLEN', '~', outbox_max, epoch .. '-*', unpack(entry))
 return {'INSTALLED', now, id}

@@ -7,24 +7,24 @@
 -- KEYS[4] legs
 -- KEYS[5] past
 -- KEYS[6] leases
--- ARGV[1...18] as of admit; the lease stays as it is, an empty node leaves the owner
--- ARGV[19] held            fingerprint that the leg has as yet
--- ARGV[20] quiet           1: it is not noted where a group that the leg attended is left empty
--- ARGV[21...] alternatives see include/decide.lua
+-- ARGV[1...19] as of admit; the lease stays as it is, an empty node leaves the owner
+-- ARGV[20] held            fingerprint that the leg has as yet
+-- ARGV[21] quiet           1: it is not noted where a group that the leg attended is left empty
+-- ARGV[22...] alternatives see include/decide.lua
 --
--- Answers: as of admit, without CONFLICT; RECOVERING only where the leg is not known; also
+-- Answers: as of admit, without CONFLICT and FULL; RECOVERING only where the leg is not known; also
 --   UNKNOWN now              no such leg            MOVED now              the leg is not (any more) what `held` says
 -- Checked on the net change of each group: one that the leg stays in, or that grows no further than it was, refuses nothing.
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 21, 100000, 1000
+local ALTERNATIVES_AT, MARKS_MAX, SPELLS_MAX = 22, 100000, 1000
 
 local meta_key, outbox_key, groups_key, legs_key, past_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local customer, connection, fingerprint = ARGV[3], ARGV[4], ARGV[5]
 local version, day, bind_group, facts, person = ARGV[7], ARGV[8], ARGV[10], ARGV[11], ARGV[12]
 local node, outbox_max = ARGV[16], ARGV[17]
-local quiet, lapses_key, leg, leases_key = ARGV[20] == '1', KEYS[6], nil, nil
+local quiet, lapses_key, leg, leases_key = ARGV[21] == '1', KEYS[6], nil, nil
 
 local now = clock()
 -- @include epoch
@@ -34,7 +34,7 @@ if not leg then
   if meta[3] and now < tonumber(meta[3]) then return {'RECOVERING', now} end
   return {'UNKNOWN', now}
 end
-if leg[FINGERPRINT] ~= ARGV[19] then return {'MOVED', now} end
+if leg[FINGERPRINT] ~= ARGV[20] then return {'MOVED', now} end
 if now > math.floor(tonumber(ARGV[6]) / 4096) then return {'LATE', now} end
 -- @include give
 local held, again, connected = counts, {}, leg[CONNECTED] > 0

@@ -12,7 +12,7 @@
 
 -- @include clock
 -- @include legs
-local ALTERNATIVES_AT = 19
+local ALTERNATIVES_AT = 20
 
 local groups_key, legs_key, past_key, meta_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local connection, fingerprint, version, day = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
@@ -24,6 +24,7 @@ local id, now = '', clock()
 -- @include replay
 if leg then return {'CONFLICT', now} end
 if meta[3] and now < tonumber(meta[3]) then return {'RECOVERING', now} end
+if ARGV[19] == '2' then return {'FULL', now} end
 -- @include decide
 
 if failed then

@@ -1,0 +1,52 @@
+"""What a customer held, version by version, as the ledger keeps it."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.domain.billing.commitment import Version
+from gateway.domain.billing.entry import EntryId
+from gateway.domain.customer import Subscription
+from gateway.ledger import schema
+from gateway.stored_record import decode_record
+
+
+async def versions(connection: AsyncConnection, customer: str) -> list[Version]:
+    """All versions of a customer's entitlements, in the order of their entries; none for one that the ledger has never heard of."""
+    table = schema.versions
+    rows = await connection.execute(
+        select(table.c.version, table.c.at_ms, table.c.epoch, table.c.number, table.c.document)
+        .where(table.c.customer == customer)
+        .order_by(table.c.epoch, table.c.number)
+    )
+    # A customer with many listed hosts is a large document.
+    return await asyncio.to_thread(_decoded, rows.all())
+
+
+def subscriptions_between(held: Sequence[Version], from_ms: int, until_ms: int) -> list[Subscription]:
+    """The subscriptions of all versions in force at any time of [from_ms, until_ms), each as it stands in the last of them."""
+    found: dict[str, Subscription] = {}
+    for version in in_force_between(held, from_ms, until_ms):
+        if version.customer is not None:
+            found.update({each.id: each for each in version.customer.subscriptions})
+    return list(found.values())
+
+
+def in_force_between(held: Sequence[Version], from_ms: int, until_ms: int) -> list[Version]:
+    """The versions that were in force at any time of [from_ms, until_ms), in order."""
+    ends: list[int | None] = [following.since_ms for following in held[1:]]
+    return [
+        version
+        for version, end_ms in zip(held, [*ends, None], strict=False)
+        if version.since_ms < until_ms and (end_ms is None or end_ms > from_ms)
+    ]
+
+
+def _decoded(rows: Iterable[Any]) -> list[Version]:
+    return [
+        Version(row.at_ms, decode_record(row.version, row.document).customer, EntryId(row.epoch, row.number))
+        for row in rows
+    ]

@@ -1,0 +1,89 @@
+"""What the kernel remembers of events and hosts after their legs have gone, as the ledger knows it: for a store that has lost it."""
+
+from collections import defaultdict
+
+from gateway.domain.billing.events import EventFigure
+from gateway.domain.billing.stretch import Stretch
+from gateway.domain.checks import EVENTS_USED, HOSTS_SEEN
+from gateway.domain.claims import group_name
+from gateway.domain.cycles import cycle_of
+from gateway.domain.days import day, day_at
+from gateway.domain.join import Service
+from gateway.domain.plans.enterprise_hosts import EnterprisePlan
+from gateway.domain.plans.event_terms import EventOrder
+from gateway.domain.record import Record
+from gateway.kernel.outcomes import Age, Mark
+from gateway.ledger import schema
+from gateway.ledger.database import Database
+from gateway.ledger.event_replay import EventReplay
+from gateway.ledger.reading import names_by_id, stretches
+from gateway.ledger.versions import newest_record
+
+
+Remembered = tuple[dict[str, list[Mark]], list[Age]]
+"""Marks by set, and ages."""
+
+
+async def remembered_past(database: Database, customer: str, now_ms: int) -> Remembered:
+    """Events held under the customer's orders (T11.1, T11.5), and hosts of its current cycles (T3.3). Raises LedgerUnavailable."""
+    record = await newest_record(database, customer)
+    if record is None or record.customer is None:
+        return {}, []
+    today = day_at(now_ms).ordinal
+    orders = {order.id for order in record.customer.subscriptions if isinstance(order, EventOrder)}
+    marks, ages = await _of_events(database, customer, orders, now_ms)
+    marks.update(await _of_hosts(database, record, today, now_ms))
+    return marks, ages
+
+
+async def _of_events(database: Database, customer: str, orders: set[str], now_ms: int) -> Remembered:
+    if not orders:
+        return {}, []
+    marks: dict[str, list[Mark]] = defaultdict(list)
+    ages: list[Age] = []
+    for figure in (await EventReplay(database).events(customer, now_ms)).events:
+        if figure.licensed_by in orders:
+            marks[f"{EVENTS_USED} {figure.licensed_by}"].append(Mark(figure.event, figure.first_ms, figure.first_ms))
+            ages.append(_age(figure))
+    return dict(marks), ages
+
+
+def _age(figure: EventFigure) -> Age:
+    """Of its attendees. Its openings are over, as far as the store goes: a leg that is brought back begins another one."""
+    closed = [each for each in figure.openings if each.until_ms is not None]
+    return Age(
+        group=group_name("attendees", Service.EVENT, figure.event),
+        first_ms=figure.first_ms,
+        since_ms=None,
+        summed_ms=sum([(each.until_ms or 0) - each.from_ms for each in closed]),
+        peak=figure.peak_attendees,
+        peak_at_ms=figure.peak_at_ms,
+        joined=figure.joined_total,
+        licensed_by=figure.licensed_by or "",
+    )
+
+
+async def _of_hosts(database: Database, record: Record, today: int, now_ms: int) -> dict[str, list[Mark]]:
+    assert record.customer is not None, "looked at before"
+    marks: dict[str, list[Mark]] = {}
+    for plan in record.customer.subscriptions:
+        if isinstance(plan, EnterprisePlan) and plan.active(today):
+            cycle = cycle_of(today, plan.anchor_day)
+            async with database.reading() as connection:
+                found = await stretches(connection, record.customer.id, day(cycle.first).start_ms, now_ms)
+                first = _first_connected(found, plan.id, day(cycle.first).start_ms)
+                names = await names_by_id(connection, record.customer.id, schema.names.c.id.in_(list(first)))
+            marks[f"{HOSTS_SEEN} {plan.id} {cycle.name}"] = [
+                Mark(names[host], at_ms, at_ms) for host, at_ms in sorted(first.items())
+            ]
+    return marks
+
+
+def _first_connected(found: list[Stretch], plan: str, since_ms: int) -> dict[int, int]:
+    """The owners of meetings under a plan, and since when each was seen."""
+    first: dict[int, int] = {}
+    for stretch in found:
+        if stretch.shape.licensed_by == plan and stretch.host is not None and stretch.connected_ms is not None:
+            at_ms = max(stretch.connected_ms, since_ms)
+            first[stretch.host] = min(at_ms, first.get(stretch.host, at_ms))
+    return first

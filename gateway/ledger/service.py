@@ -1,0 +1,161 @@
+"""The process that writes the ledger: reads what happens, and makes of it what is billed, told and forgotten.
+
+Any number of these may run for one database; a lease in it says which one writes. The others wait. A process that loses the lease, because it
+was paused or its database was away for long, has written nothing since: each transaction asks for the lease first.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+
+import structlog
+from sqlalchemy import select
+
+from gateway.core import Telemetry
+from gateway.disk import MemoryFailed
+from gateway.entitlements import Entitlements
+from gateway.kernel import scripts
+from gateway.kernel.epochs import ToldSinceStart
+from gateway.kernel.errors import StoreError
+from gateway.kernel.kernel import Kernel
+from gateway.kernel.liveness import Liveness
+from gateway.kernel.outbox import Outbox
+from gateway.kernel.store import open_store
+from gateway.ledger import schema
+from gateway.ledger.database import Database, LedgerUnavailable
+from gateway.ledger.jobs import Job, jobs_of
+from gateway.ledger.lease import Lease, LeaseLost
+from gateway.ledger.parts import Parts
+from gateway.ledger.reader import ReadByAnother, Reader
+from gateway.ledger.recollection import LedgerRecollection
+from gateway.ledger.upserts import insert_new
+from gateway.ledger.writer import Writer
+from gateway.nodes.recovery import Recovery
+from gateway.settings import Settings
+
+
+RETRY_S = 1.0
+READ_BY_ANOTHER_S = 30.0
+STORE_TIMEOUT_S = 5.0
+
+_log = structlog.get_logger("gateway.ledger")
+
+
+class LedgerService:
+    """Writes the ledger as long as it runs."""
+
+    def __init__(self, settings: Settings, redis_url: str, database: Database, *, take_over: bool = False) -> None:
+        telemetry = Telemetry()
+        loaded = scripts.load(None)
+        self._settings = settings
+        self._database = database
+        self._take_over = take_over
+        self._stores = [open_store(redis_url, loaded.values(), telemetry) for _ in range(2)]
+        kernel = Kernel(
+            self._stores[0],
+            loaded,
+            decision_timeout_s=STORE_TIMEOUT_S,
+            emit=telemetry.emit,
+            told=ToldSinceStart(),
+            outbox_max=settings.outbox_max,
+        )
+        self._kernel = kernel
+        self._outbox = Outbox(self._stores[1], loaded, timeout_s=STORE_TIMEOUT_S)
+        self._liveness = Liveness(kernel.urgent)
+        self._recollection = LedgerRecollection(database)
+        entitlements = Entitlements(kernel, telemetry.emit, self._recollection)
+        self._recovery = Recovery(kernel, self._liveness, entitlements, self._recollection, telemetry.emit)
+        self._lease = Lease(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Waits for the right to write, and writes until told to stop."""
+        for store in self._stores:
+            await store.start(0.0)
+        try:
+            while not stop.is_set():
+                with _told("ledger.waits"):
+                    if await self._lease.acquire(self._database):
+                        await self._write(stop)
+                await _pause(stop, RETRY_S)
+        finally:
+            with contextlib.suppress(LedgerUnavailable):
+                await self._lease.release(self._database)
+            await self._recovery.close()
+            for store in self._stores:
+                await store.close()
+
+    async def _write(self, stop: asyncio.Event) -> None:
+        """Does all jobs until told to stop, or somebody else writes."""
+        writer = Writer(self._database, self._lease)
+        await writer.load()
+        reader = Reader(self._outbox, writer, await self._id(), self._kernel.store_now_ms, take_over=self._take_over)
+        parts = Parts(
+            self._settings, self._database, self._lease, writer, reader, self._kernel, self._liveness, self._recovery,
+            self._recollection,
+        )  # fmt: skip
+        _log.info("ledger.writing", holder=self._lease.holder, database=self._database.shown)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in jobs_of(parts):
+                    group.create_task(_repeat(job, stop), name=job.name)
+        except* LeaseLost as lost:
+            _log.warning("ledger.lease_lost", error=str(lost.exceptions[0]))
+        except* ReadByAnother as other:
+            _log.error("ledger.read_by_another", error=str(other.exceptions[0]))
+            await _pause(stop, READ_BY_ANOTHER_S)
+        if stop.is_set():
+            with _told("ledger.stopped_early"):
+                await reader.run_once()
+
+    async def _id(self) -> str:
+        """The ledger's own name; it stands in the database, and in the store that it reads."""
+        table = schema.facts
+        async with self._database.writing() as connection:
+            await self._lease.hold(connection)
+            await insert_new(connection, table, [{"name": "id", "value": secrets.token_hex(8)}])
+            return str((await connection.execute(select(table.c.value).where(table.c.name == "id"))).scalar_one())
+
+
+@contextlib.contextmanager
+def _told(event: str) -> Iterator[None]:
+    """What is away comes back: it is told, and tried again."""
+    try:
+        yield
+    except (StoreError, LedgerUnavailable, MemoryFailed, LeaseLost) as error:
+        _log.warning(event, error=str(error))
+
+
+async def _repeat(job: Job, stop: asyncio.Event) -> None:
+    """Does a job again and again; what fails is told when that begins and when it ends."""
+    failing = False
+    while not stop.is_set():
+        pause_s = job.every_s
+        try:
+            if await job.run_once():
+                pause_s = 0.0
+        except (StoreError, LedgerUnavailable, MemoryFailed) as error:
+            if not failing:
+                _log.error("ledger.job_failing", job=job.name, error=str(error))
+            failing, pause_s = True, max(pause_s, RETRY_S)
+        except (LeaseLost, ReadByAnother):
+            raise
+        except Exception:  # noqa: BLE001 - logged with its trace; one customer's figures must not end the reading of all
+            _log.exception("ledger.job_failed", job=job.name)
+            pause_s = max(pause_s, RETRY_S)
+        else:
+            if failing:
+                _log.info("ledger.job_recovered", job=job.name)
+            failing = False
+        await _pause(stop, pause_s)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    if not seconds:
+        await asyncio.sleep(0)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
