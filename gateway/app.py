@@ -21,6 +21,7 @@ from gateway.api import (
     nodes,
     openapi,
     operators,
+    persons,
     reports,
 )
 from gateway.api.protocol import Runner
@@ -33,8 +34,11 @@ from gateway.domain.telephones import Telephones
 from gateway.embedded import EmbeddedRedis
 from gateway.entitlements import Entitlements
 from gateway.ledger.database import Database
+from gateway.ledger.telling import tell_what_is_remembered
 from gateway.number_key import number_key
 from gateway.on_disk import open_files
+from gateway.people import People
+from gateway.person_traces import PersonTraces
 from gateway.settings import Settings
 from gateway.telemetry import metrics
 from gateway.telemetry.customers import CustomerMetrics
@@ -95,8 +99,9 @@ def build_apps(
     admin[reports.COMPLIANCE] = core.compliance
     admin[reports.EVENTS] = core.events
     admin[ledger_reports.LEDGER] = ledger_reports.LedgerAccess(database)
+    admin[persons.PEOPLE] = People(PersonTraces(core.store, core.kernel, core.entitlements), database)
     admin.add_routes(nodes.admin_routes())
-    for group in (customers, operators, reports, ledger_reports, employee_counts, assists, openapi):
+    for group in (customers, operators, reports, ledger_reports, employee_counts, assists, persons, openapi):
         admin.add_routes(group.routes())
     findings = FindingMetrics(core.compliance, core.reports, metrics_customers_max)
     admin.on_cleanup.append(findings.stop)
@@ -138,26 +143,34 @@ async def running(settings: Settings, catalogue: Sequence[Customer] = ()) -> Asy
             outbox_max=settings.outbox_max if settings.has_ledger else None,
         )  # fmt: skip
         stack.push_async_callback(core.close)
-        if await core.start():
-            await _check_offers(core, catalogue)
-            await install(core.entitlements, catalogue)
-        elif catalogue:
-            _log.warning(
-                "catalogue.deferred",
-                detail="the store is away; start again to load the catalogue",
-                error=core.store.last_error,
-            )
+        await _start(core, catalogue)
         admission, admin = build_apps(
             core, telemetry, tokens, telephones, database, metrics_customers_max=settings.metrics_customers_max
         )
-        for name, work in {"tokens": _refresh_tokens(tokens), **core.background()}.items():
-            task = asyncio.create_task(work, name=name)
+        work = {"tokens": _refresh_tokens(tokens), **core.background()}
+        if database is not None:
+            work["telling"] = tell_what_is_remembered(memory, database)
+        for name, each in work.items():
+            task = asyncio.create_task(each, name=name)
             task.add_done_callback(_told)
             stack.push_async_callback(_stop, task)
         urls = await _listen_both(stack, settings, admission, admin)
         redis = f"embedded Redis {embedded.server.version}" if embedded and embedded.server else "external Redis"
         yield Gateway(core, urls[0], urls[1], redis, embedded)
         core.draining = True
+
+
+async def _start(core: Core, catalogue: Sequence[Customer]) -> None:
+    """Connects, and loads the catalogue if the store is there."""
+    if await core.start():
+        await _check_offers(core, catalogue)
+        await install(core.entitlements, catalogue)
+    elif catalogue:
+        _log.warning(
+            "catalogue.deferred",
+            detail="the store is away; start again to load the catalogue",
+            error=core.store.last_error,
+        )
 
 
 async def _ledger(settings: Settings, redis_url: str, stack: contextlib.AsyncExitStack) -> Database | None:

@@ -58,7 +58,9 @@ class Batch:
 
 
 def write(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Merges a batch into what is there; the greater of each stays."""
+    """Merges a batch into what is there; the greater of each stays. Documents that are replaced are overwritten: they name people (T21.4)."""
+    connection.execute("PRAGMA secure_delete = ON")
+    replaces = _replaces(connection, batch)
     with transaction(connection):
         if batch.told:
             connection.execute(WRITE_TOLD, (_text([[bucket, *told] for bucket, told in batch.told.items()]),))
@@ -72,6 +74,16 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
             connection.execute(WRITE_REGISTERS, (_text(rows),))
         if batch.forget_before is not None:
             connection.execute("DELETE FROM registers WHERE day < ?", (batch.forget_before,))
+    if replaces:  # else the log beside the file would keep them until it is long enough
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _replaces(connection: sqlite3.Connection, batch: Batch) -> bool:
+    """Whether documents of the batch take the place of others."""
+    if not batch.documents:
+        return False
+    known = "SELECT EXISTS (SELECT 1 FROM entitlements WHERE customer IN (SELECT value FROM json_each(?)))"
+    return bool(connection.execute(known, (_text(list(batch.documents)),)).fetchone()[0])
 
 
 def read_known(connection: sqlite3.Connection) -> tuple[dict[int, Told], dict[str, int]]:

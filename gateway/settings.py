@@ -1,9 +1,9 @@
 """Settings of a process: one frozen object, from options, `GATEWAY_...` variables and defaults, in this order."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,8 +29,16 @@ def _names_a_database(url: str) -> str:
     return url
 
 
+def _names_an_endpoint(url: str) -> str:
+    from gateway.ledger.webhook import checked_url  # noqa: PLC0415 - heavy, and rarely given
+
+    checked_url(url)
+    return url
+
+
 RedisUrl = Annotated[str, AfterValidator(_names_a_store)]
 LedgerUrl = Annotated[str, AfterValidator(_names_a_database)]
+WebhookUrl = Annotated[str, AfterValidator(_names_an_endpoint)]
 Port = Annotated[int, Field(ge=0, le=PORT_MAX)]
 
 
@@ -56,7 +64,7 @@ class Settings(BaseSettings):
     """Of the ledger's database; left out, it is a file in the data directory; `none`: there is no ledger."""
     outbox_max: Annotated[int, Field(ge=10_000, le=100_000_000)] = 1_000_000
     """Entries of each outbox (there are 64) that may wait for the ledger. At half of it denials are only tallied, at it admits are refused."""
-    webhook_url: str | None = None
+    webhook_url: WebhookUrl | None = None
     """Is told of thresholds and findings."""
     webhook_secret: SecretStr | None = None
     """Signs what it is told. No option of the command line, which others can see."""
@@ -82,6 +90,29 @@ class Settings(BaseSettings):
         if admin_port and admin_port + workers - 1 > PORT_MAX:
             raise ValueError(f"{workers} admin listeners from port {admin_port} on would pass port {PORT_MAX}")
         return workers
+
+    @model_validator(mode="after")
+    def _signs_what_it_tells(self) -> Self:
+        if self.webhook_url is not None:
+            from gateway.ledger.webhook import signing_key  # noqa: PLC0415 - as above
+
+            try:
+                signing_key(self.signing_secret)
+            except ValueError as error:
+                raise ValueError(f"the secret of the webhook {error}") from None
+        return self
+
+    @property
+    def signing_secret(self) -> str:
+        """What notices are signed with. Raises ValueError where there is none, or its file cannot be read."""
+        if self.webhook_secret is not None:
+            return self.webhook_secret.get_secret_value()
+        if self.webhook_secret_file is None:
+            raise ValueError("is missing: GATEWAY_WEBHOOK_SECRET, or GATEWAY_WEBHOOK_SECRET_FILE")
+        try:
+            return self.webhook_secret_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot be read from {self.webhook_secret_file}: {error}") from None
 
     @property
     def tokens(self) -> Path:

@@ -26,6 +26,8 @@ ADMIN_ROUTES = {
     f"{ONE}/connections/{{connection}}": "DELETE",
     f"{ONE}/meetings/{{service}}/{{meeting}}": "DELETE",
     f"{ONE}/overage": "GET, HEAD",
+    f"{ONE}/active-hosts": "GET, HEAD",
+    f"{ONE}/calling": "GET, HEAD",
     f"{ONE}/events": "GET, HEAD",
     f"{ONE}/compliance": "GET, HEAD",
     f"{ONE}/suspend": "POST",

@@ -7,7 +7,17 @@ import msgspec
 from aiohttp import web
 
 import gateway
-from gateway.api import answers, bodies, nodes, openapi_admin, report_bodies, requests, wire
+from gateway.api import (
+    answers,
+    bodies,
+    ledger_bodies,
+    nodes,
+    openapi_admin,
+    person_bodies,
+    report_bodies,
+    requests,
+    wire,
+)
 from gateway.api import openapi_parts as parts
 from gateway.api.http import query_of
 from gateway.api.problems import CONTENT_TYPE, ProblemBody
@@ -22,7 +32,9 @@ TYPES = (
     requests.StatusRequest, requests.CertificationRequest, requests.EmployeeCountRequest, requests.AssistRequest,
     bodies.CustomersBody, bodies.UsageBody, bodies.StatusBody, bodies.HostStatusBody, bodies.MeetingEndedBody, bodies.CountBody,
     report_bodies.ConnectionsBody, report_bodies.OverageReport, report_bodies.EventsBody, report_bodies.ComplianceBody,
-    report_bodies.AssistsBody, report_bodies.AssistBooked, report_bodies.AssistRefused, ProblemBody,
+    ledger_bodies.ActiveHostsReport, ledger_bodies.CallingReport,
+    report_bodies.AssistsBody, report_bodies.AssistBooked, report_bodies.AssistRefused,
+    person_bodies.PersonRequest, person_bodies.PersonBody, person_bodies.PersonDoneBody, ProblemBody,
 )  # fmt: skip
 
 
@@ -87,7 +99,9 @@ def _schemas() -> dict[str, Any]:
             },
         },
     }
-    results = [parts.ref(name) for name in ("AdmitDecision", "DenyDecision", "Confirmation", "ReleaseResult", "ProblemBody")]
+    results = [
+        parts.ref(name) for name in ("AdmitDecision", "DenyDecision", "Confirmation", "ReleaseResult", "ProblemBody")
+    ]
     components["BatchResult"] = {
         "type": "object",
         "required": ["results"],

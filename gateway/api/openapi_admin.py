@@ -4,11 +4,13 @@ from typing import Any
 
 from gateway.api import openapi_parts as parts
 from gateway.api.addressed import ID_LENGTH_MAX, ONE, PAGE_MAX
+from gateway.api.persons import CURSOR
 from gateway.domain.customer import CUSTOMER_ID, PRINTABLE
 from gateway.domain.join import Service
 
 
 FAULTS = (*parts.CALLER, 422, *parts.STORE)
+CYCLE = r"^(20[0-9]{2}|21[0-9]{2}|2200)-(0[1-9]|1[0-2])$(?!\n)"
 CHANGE_FAULTS = (*parts.CALLER, *parts.BODY, 404, 409, *parts.STORE)
 
 
@@ -22,6 +24,7 @@ def paths() -> dict[str, Any]:
         **_status_paths(),
         **_count_paths(),
         **_assist_paths(),
+        **_person_paths(),
     }
     for path, item in found.items():
         if path.startswith(ONE):
@@ -54,12 +57,18 @@ def _report_paths() -> dict[str, Any]:
     connections = _report("Live connections", "ConnectionsBody")
     cursor = parts.query("cursor", {"type": "string", "pattern": "^[0-9]{1,19}$"})
     overage = _report("Overage by day and pool", "OverageReport")
-    overage["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    hosts = _report("Active hosts of a cycle, by subscription", "ActiveHostsReport")
+    calling = _report("Minutes and charges of calling in a cycle", "CallingReport")
+    for table in (overage, hosts, calling):
+        table["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
     day = {"type": "string", "format": "date"}
+    cycle = parts.query("cycle", {"type": "string", "pattern": CYCLE}, "Named as the month it begins in.")
     return {
         f"{ONE}/usage": {"get": _report("Live use, limits, suspended hosts", "UsageBody")},
         f"{ONE}/connections": {"get": {**connections, "parameters": [_limit(), cursor]}},
         f"{ONE}/overage": {"get": {**overage, "parameters": [parts.query("from", day), parts.query("to", day)]}},
+        f"{ONE}/active-hosts": {"get": {**hosts, "parameters": [cycle]}},
+        f"{ONE}/calling": {"get": {**calling, "parameters": [cycle]}},
         f"{ONE}/events": {"get": _report("Events that were held, and are", "EventsBody")},
         f"{ONE}/compliance": {"get": _report("What does not comply with the terms today", "ComplianceBody")},
     }
@@ -124,6 +133,21 @@ def _assist_paths() -> dict[str, Any]:
         f"{ONE}/assists": {
             "get": _report("Booked assists", "AssistsBody"),
             "post": {**book, "requestBody": parts.body("AssistRequest")},
+        }
+    }
+
+
+def _person_paths() -> dict[str, Any]:
+    cursor = parts.query("cursor", {"type": "string", "pattern": CURSOR}, "More of `legs`, as the page before said.")
+    export = parts.operation("Everything that is kept about a person", parts.ref("PersonBody"), (*FAULTS, 404))
+    correct = parts.operation("Correct the address of a person", parts.ref("PersonDoneBody"), CHANGE_FAULTS)
+    erase = parts.operation("Erase a person", parts.ref("PersonDoneBody"), (*FAULTS, 409))
+    return {
+        f"{ONE}/persons/{{person}}": {
+            "parameters": [_id("person")],
+            "get": {**export, "parameters": [_limit(), cursor]},
+            "patch": {**correct, "requestBody": parts.body("PersonRequest")},
+            "delete": erase,
         }
     }
 

@@ -6,10 +6,12 @@ from msgspec import UNSET, Struct, UnsetType
 
 from gateway.api.bodies import given
 from gateway.domain.assists import Booking
+from gateway.domain.billing.day_state import DayState
 from gateway.domain.compliance import Finding
 from gateway.domain.days import MINUTE_MS, day, instant
 from gateway.event_reports import EventHeld
 from gateway.kernel.outcomes import Leg
+from gateway.ledger.figures import DayRow
 from gateway.legs import LegInfo
 from gateway.reports import OverageRow
 
@@ -41,8 +43,20 @@ class ConnectionsBody(Struct, frozen=True):
     next: str | None
 
 
+class AdjustmentBody(Struct, frozen=True):
+    """What a final figure would be with what became known later."""
+
+    peak: int
+    overage: int
+    cause: str
+    at: str
+
+
 class OverageBody(Struct, frozen=True):
-    """A pool on a Pacific day. `held_peak` counts seats held, `peak` is its upper bound of what was connected."""
+    """A pool on a Pacific day. `peak` counts legs that were connected, `held_peak` seats held, its upper bound.
+
+    Registers know only seats: there `peak` is that bound. `adjustments` are there where facts came after a figure was final, the latest last.
+    """
 
     day: str
     pool: str
@@ -53,12 +67,15 @@ class OverageBody(Struct, frozen=True):
     held_peak: int
     adopted: int
     final: bool
+    state: DayState | UnsetType = UNSET
+    adjustments: tuple[AdjustmentBody, ...] | UnsetType = UNSET
 
 
 class OverageReport(Struct, frozen=True):
-    """Rows in order of day and pool."""
+    """Rows in order of day and pool. `source`: computed from what happened, or the store's registers where there is no ledger to ask."""
 
     customer: str
+    source: Literal["ledger", "registers"]
     rows: tuple[OverageBody, ...]
 
 
@@ -164,8 +181,42 @@ def connection_body(leg: Leg, info: LegInfo) -> ConnectionBody:
     )
 
 
+def ledger_overage_body(row: DayRow) -> OverageBody:
+    """A row of the overage report as it travels, from the ledger."""
+    adjustments = [AdjustmentBody(each.peak, each.overage, each.cause, instant(each.at_ms)) for each in row.adjustments]
+    return OverageBody(
+        day=day(row.day).date.isoformat(),
+        pool=row.pool,
+        committed=row.committed,
+        peak=row.peak,
+        overage=row.overage,
+        peak_at=instant(row.peak_at_ms),
+        held_peak=row.held_peak,
+        adopted=row.adopted,
+        final=row.state == "final",
+        state=row.state,
+        adjustments=tuple(adjustments) or UNSET,
+    )
+
+
+OVERAGE_COLUMNS = (
+    "day", "pool", "committed", "peak", "overage", "peak_at", "held_peak", "adopted", "final", "state", "adjusted_peak",
+    "adjusted_overage",
+)  # fmt: skip
+
+
+def overage_cells(row: OverageBody) -> list[object]:
+    """A row as `OVERAGE_COLUMNS`; None where there is nothing. Of adjustments the latest holds."""
+    latest = row.adjustments[-1] if row.adjustments else None
+    adjusted = [latest.peak, latest.overage] if latest else [None, None]
+    return [
+        row.day, row.pool, row.committed, row.peak, row.overage, row.peak_at, row.held_peak, row.adopted, row.final,
+        row.state or None, *adjusted,
+    ]  # fmt: skip
+
+
 def overage_body(row: OverageRow) -> OverageBody:
-    """A row of the overage report as it travels."""
+    """A row of the overage report as it travels, from the registers."""
     register = row.register
     return OverageBody(
         day=day(row.day).date.isoformat(),

@@ -1,10 +1,7 @@
 """Routes for people: what a customer uses, what it used, and what does not comply."""
 
-import csv
-import io
 from datetime import datetime
 
-import msgspec
 from aiohttp import web
 
 from gateway.api import bodies, report_bodies
@@ -20,6 +17,7 @@ from gateway.api.addressed import (
     number_of,
 )
 from gateway.api.http import json_response, query_of
+from gateway.api.ledger_reports import LEDGER, csv_response, overage_rows, wants_csv
 from gateway.api.problems import invalid
 from gateway.compliance_reports import ComplianceReports
 from gateway.domain.days import PACIFIC
@@ -66,7 +64,7 @@ async def connections(request: web.Request) -> web.Response:
 
 
 async def overage(request: web.Request) -> web.Response:
-    """A row per day and pool, as JSON or CSV; by default from the first of this month (Pacific) to today."""
+    """A row per day and pool, as JSON or CSV, of the ledger; by default from the first of this month (Pacific) to today."""
     customer, _ = addressed(request, "read")
     query = query_of(request, ("from", "to"))
     today = datetime.now(PACIFIC).date()
@@ -77,11 +75,10 @@ async def overage(request: web.Request) -> web.Response:
     if (last - first).days >= REPORT_DAYS_MAX:
         raise invalid("from", f"lies more than {REPORT_DAYS_MAX} days before `to`")
     await existing(request, customer)
-    rows = await request.app[REPORTS].overage(customer, first.toordinal(), last.toordinal())
-    table = tuple([report_bodies.overage_body(row) for row in rows])
-    if "text/csv" in request.headers.get("Accept", ""):
-        return web.Response(text=_csv(table), content_type="text/csv", charset="utf-8")
-    return json_response(report_bodies.OverageReport(customer, table))
+    report = await _overage(request, customer, first.toordinal(), last.toordinal())
+    if wants_csv(request):
+        return csv_response(report_bodies.OVERAGE_COLUMNS, [report_bodies.overage_cells(row) for row in report.rows])
+    return json_response(report)
 
 
 async def events(request: web.Request) -> web.Response:
@@ -103,9 +100,12 @@ async def compliance(request: web.Request) -> web.Response:
     return json_response(report_bodies.ComplianceBody(customer, findings))
 
 
-def _csv(rows: tuple[report_bodies.OverageBody, ...]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(report_bodies.OverageBody.__struct_fields__)
-    writer.writerows([msgspec.structs.astuple(row) for row in rows])
-    return text.getvalue()
+async def _overage(request: web.Request, customer: str, first: int, last: int) -> report_bodies.OverageReport:
+    """By the ledger, otherwise by the registers of the store."""
+    found = await overage_rows(request.app[LEDGER], customer, first, last)
+    if found is not None:
+        of_ledger = tuple([report_bodies.ledger_overage_body(row) for row in found])
+        return report_bodies.OverageReport(customer, "ledger", of_ledger)
+    registers = await request.app[REPORTS].overage(customer, first, last)
+    rows = tuple([report_bodies.overage_body(row) for row in registers])
+    return report_bodies.OverageReport(customer, "registers", rows)

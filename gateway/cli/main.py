@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import gateway
-from gateway.cli import catalogue, demo, doctor, reports, serve, tokens
+from gateway.cli import catalogue, demo, doctor, ledger, reports, serve, tokens
 
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes "[default: 5]" for markup, and leaves it out
 )
 customers = typer.Typer(help="Customers and their entitlements, through a running gateway.", no_args_is_help=True)
 token = typer.Typer(help="Bearer tokens.", no_args_is_help=True)
@@ -30,6 +31,7 @@ customers.command("list")(catalogue.list_customers)
 token.command("create")(tokens.create)
 app.add_typer(customers, name="customers")
 app.add_typer(token, name="token")
+app.add_typer(ledger.app, name="ledger")
 
 
 def _version(value: bool) -> None:

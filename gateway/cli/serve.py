@@ -73,8 +73,9 @@ def settings_of(options: dict[str, Any], command: str) -> Any:
         return Settings(**options)
     except ValidationError as error:
         for detail in error.errors():
-            name = "--" + ".".join([str(part) for part in detail["loc"]]).replace("_", "-")
-            typer.echo(f"{command}: {name}: {detail['msg'].removeprefix('Value error, ')}", err=True)
+            name = ".".join([str(part) for part in detail["loc"]]).replace("_", "-")
+            where = f"--{name}: " if name else ""  # else it is about several of them
+            typer.echo(f"{command}: {where}{detail['msg'].removeprefix('Value error, ')}", err=True)
         raise typer.Exit(2) from None
 
 

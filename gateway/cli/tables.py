@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -13,10 +15,10 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
     """A table of text and numbers; None is shown as a dash."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+    made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for position, column in enumerate(columns):
         numeric = bool(rows) and all(row[position] is None or isinstance(row[position], int) for row in rows)
-        made.add_column(column, justify="right" if numeric else "left")
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold")  # nothing is cut off
     for row in rows:
-        made.add_row(*["-" if value is None else str(value) for value in row])
+        made.add_row(*["-" if value is None else escape(str(value)) for value in row])
     return made

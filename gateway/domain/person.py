@@ -35,6 +35,8 @@ class Rewriting:
     who: AliasOf
     """The same of who did something."""
     text: Callable[[str], str] = field(default=lambda text: text)
+    by: Callable[[str], str] = field(default=lambda by: by)
+    """The same of the token under which a change was made."""
     keeps_names: bool = False
     """Whether given and family names stay: the person is the same, only the address is another one."""
 
@@ -69,6 +71,7 @@ class Person:
             alias_of=lambda address: alias if self.is_meant_by(address) else None,
             who=lambda who: alias if (self.is_meant_by(who) if keeps_names else self.did(who)) else None,
             text=lambda text: pattern.sub(lambda _: alias, text) if pattern else text,
+            by=lambda by: alias if self.is_meant_by(by) else by,
             keeps_names=keeps_names,
         )
 

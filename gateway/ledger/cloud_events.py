@@ -9,7 +9,7 @@ not to be added to them.
 import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from cloudevents.core.formats.json import JSONFormat
@@ -17,10 +17,10 @@ from cloudevents.core.v1.event import CloudEvent
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.domain.billing.day_state import state_of_day
 from gateway.domain.days import day as day_of
 from gateway.domain.days import instant
 from gateway.ledger import schema
+from gateway.ledger.figures import DayRow
 
 
 TYPE = "admission-gateway.usage.day"
@@ -28,7 +28,7 @@ TYPE = "admission-gateway.usage.day"
 SOURCE = "urn:admission-gateway:ledger"
 BATCH_TYPE = "application/cloudevents-batch+json"
 
-CLOSED, FINAL, PROVISIONAL, ADJUSTED = "closed", "final", "provisional", "adjusted"
+PROVISIONAL, ADJUSTED = "provisional", "adjusted"
 
 _FORMAT = JSONFormat()
 
@@ -49,34 +49,13 @@ class Usage(msgspec.Struct, frozen=True):
     peak_change: int
     overage_change: int
     number: int | None = None
-    """Of the adjustment, from 1 on or as the ledger counts them; None: these are the figures themselves."""
+    """Of the adjustment; None: these are the figures themselves."""
     committed: int | None = None
     peak_at: str | None = None
     held_peak: int | None = None
     adopted: int | None = None
     cause: str | None = None
     adjusted_at: str | None = None
-
-
-class Figure(Protocol):
-    """The figures of a day and pool, as replay gives them."""
-
-    @property
-    def day(self) -> int: ...  # noqa: D102
-    @property
-    def pool(self) -> str: ...  # noqa: D102
-    @property
-    def committed(self) -> int: ...  # noqa: D102
-    @property
-    def peak(self) -> int: ...  # noqa: D102
-    @property
-    def peak_at_ms(self) -> int: ...  # noqa: D102
-    @property
-    def overage(self) -> int: ...  # noqa: D102
-    @property
-    def held_peak(self) -> int: ...  # noqa: D102
-    @property
-    def adopted(self) -> int: ...  # noqa: D102
 
 
 async def customers(connection: AsyncConnection) -> list[str]:
@@ -121,23 +100,9 @@ async def settled_usage(connection: AsyncConnection, customer: str, first: int, 
     return [usage for _, usage in sorted(found, key=lambda each: each[0])]
 
 
-async def unsettled_days(connection: AsyncConnection, customer: str, first: int, last: int) -> list[int]:
-    """Days (ordinals) that have not been closed, in order."""
-    table = schema.closings
-    closed = await connection.execute(
-        select(table.c.day).where(table.c.customer == customer, table.c.day.between(first, last))
-    )
-    return sorted(set(range(first, last + 1)) - set(closed.scalars()))
-
-
-def provisional_usage(customer: str, figures: Iterable[Figure], settled: Iterable[Usage], now_ms: int) -> list[Usage]:
-    """Those replayed figures that are of days which have ended, and of which nothing is settled yet."""
-    known = {(usage.day, usage.pool) for usage in settled}
-    return [
-        _figures(customer, figure, PROVISIONAL)
-        for figure in figures
-        if state_of_day(day_of(figure.day), now_ms) != "open" and (day_of(figure.day).date, figure.pool) not in known
-    ]
+def provisional_usage(customer: str, figures: Iterable[DayRow]) -> list[Usage]:
+    """Those of the figures that are of days which have ended, and were not closed yet."""
+    return [_figures(customer, figure, PROVISIONAL) for figure in figures if figure.state == PROVISIONAL]
 
 
 def cloud_event(usage: Usage, source: str) -> CloudEvent:

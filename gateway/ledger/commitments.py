@@ -3,15 +3,13 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.commitment import CommitmentTimeline, Version, timelines
-from gateway.domain.billing.entry import EntryId
 from gateway.ledger import schema
-from gateway.stored_record import decode_record
+from gateway.ledger.held import versions
 
 
 KNOWN_MAX = 1_000
@@ -34,9 +32,8 @@ class Commitments:
         count, newest = (await connection.execute(counted)).one()
         known = self._known.get(customer)
         if known is None or known[0] != (count, newest):
-            wanted = (table.c.version, table.c.at_ms, table.c.epoch, table.c.number, table.c.document)
-            rows = (await connection.execute(select(*wanted).where(table.c.customer == customer))).all()
-            known = (count, newest), await asyncio.to_thread(_timelines, rows)
+            held = await versions(connection, customer)
+            known = (count, newest), await asyncio.to_thread(timelines, in_order(held))
             self._known[customer] = known
         self._known.move_to_end(customer)
         if len(self._known) > KNOWN_MAX:
@@ -44,10 +41,10 @@ class Commitments:
         return known[1]
 
 
-def _timelines(rows: Iterable[Any]) -> Timelines:
-    # Of a version without a document nobody knows what it changed: it was installed while nobody read the outbox.
-    return timelines(
-        Version(row.at_ms, decode_record(row.version, row.document).customer, EntryId(row.epoch, row.number))
-        for row in rows
-        if row.document
-    )
+def in_order(held: Iterable[Version]) -> list[Version]:
+    """Versions with entries in the same order: one that was found in the store, and no entry tells it, came after the one before."""
+    ordered: list[Version] = []
+    for version in held:
+        told = version.entry.epoch or not ordered
+        ordered.append(version if told else version._replace(entry=ordered[-1].entry))
+    return ordered

@@ -3,7 +3,7 @@
 import msgspec
 
 from gateway.domain.billing.entry import EntryId
-from gateway.ledger.entries import Entry, EpochBegan
+from gateway.ledger.entries import Entry, EpochBegan, Other
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -11,6 +11,8 @@ class Position(msgspec.Struct, frozen=True):
 
     id: EntryId
     at_ms: int
+    before: EntryId | None = None
+    """The last entry of the epoch before of which anything is known; None: nobody remembers."""
 
     @classmethod
     def of(cls, epoch: int, number: int, at_ms: int) -> "Position":
@@ -32,20 +34,50 @@ class Gap(msgspec.Struct, frozen=True):
 TRIMMED = "not in the outbox any more"
 LOST = "told to gateways, and lost with the store"
 UNKNOWN = "whatever happened before the store began anew"
+UNREADABLE = "unreadable"
+
+
+def following(position: Position | None, entry: Entry) -> Position:
+    """How far the bucket is read with this entry."""
+    before = position.before if position else None
+    if position is not None and position.id.epoch < entry.id.epoch:
+        before = position.id
+    if isinstance(entry, EpochBegan) and before is not None:
+        before = max([before, *[each for each in (entry.told, entry.prior) if each and each.epoch == before.epoch]])
+    return Position(entry.id, entry.at_ms, before)
 
 
 def gaps_before(position: Position | None, entry: Entry) -> list[Gap]:
-    """What is missing between the last entry that was read and this one."""
+    """What is missing between the last entry that was read and this one, and this one where it cannot be read."""
+    unreadable = isinstance(entry, Other) and entry.op == UNREADABLE
+    lost = [_gap(*entry.id, entry.id.number, position, entry, UNREADABLE)] if unreadable else []
+    return [*_missing(position, entry), *lost]
+
+
+def _missing(position: Position | None, entry: Entry) -> list[Gap]:
     if position is None:
         return _before_all(entry)
     last = position.id
     if entry.id.epoch == last.epoch:
         missing = entry.id.number > last.number + 1
-        return [_gap(last.epoch, last.number + 1, entry.id.number - 1, position, entry, TRIMMED)] if missing else []
+        trimmed = [_gap(last.epoch, last.number + 1, entry.id.number - 1, position, entry, TRIMMED)] if missing else []
+        return [*trimmed, *_found_later(position, entry)]
     if entry.id.number or not isinstance(entry, EpochBegan):
         unread = _gap(last.epoch, last.number + 1, None, position, entry, TRIMMED)
         return [unread, *_first_of_epoch(position, entry)]
     return _between_epochs(position, entry)
+
+
+def _found_later(position: Position, entry: Entry) -> list[Gap]:
+    """Another gateway was told more of the epoch before than the one that began this one."""
+    known = position.before
+    if (
+        not isinstance(entry, EpochBegan)
+        or known is None
+        or not (known < entry.told and known.epoch == entry.told.epoch)
+    ):
+        return []
+    return [_gap(known.epoch, known.number + 1, entry.told.number, position, entry, LOST)]
 
 
 def _before_all(entry: Entry) -> list[Gap]:

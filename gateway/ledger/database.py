@@ -21,6 +21,8 @@ BUSY_S = 5.0
 """How long a transaction of SQLite waits for another one's."""
 CONNECT_S = 5.0
 STATEMENT_S = 60.0
+IDLE_S = 15.0
+"""How long PostgreSQL lets a writing transaction be silent before it ends it."""
 OPEN_EVERY_S = 2.0
 CACHE_KIB = 64 * 1024
 
@@ -113,6 +115,10 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: all of it is written, or none. Raises LedgerUnavailable."""
         async with self._transaction("READ COMMITTED", "BEGIN IMMEDIATE") as connection:
+            if self.kind != "sqlite":
+                # A process that is paused, or cut off, must not keep others from writing.
+                idle_ms = round(IDLE_S * 1000)
+                await connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {idle_ms}")
             yield connection
 
     @contextlib.asynccontextmanager

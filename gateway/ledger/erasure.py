@@ -7,7 +7,7 @@ notices. Figures count by pseudonym and never change. Everything here may be don
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import msgspec
@@ -31,15 +31,17 @@ FORGOTTEN_CONNECTION = "~"
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """How much there was: stretches of the person and of meetings that it owned, live ones too; names; meetings called by the address; versions of
-    entitlements; findings and notices; rows of the audit.
-    """
+    """How much there was."""
 
     legs: int = 0
+    """Stretches of the person, and of meetings that it owned; also those that go on."""
     names: int = 0
     meetings: int = 0
+    """Those that were called by the address."""
     versions: int = 0
+    """Versions of entitlements."""
     notices: int = 0
+    """Findings and notices."""
     audit: int = 0
 
 
@@ -111,9 +113,17 @@ async def erase(database: Database, customer: str, person: Person, alias: str, b
 
 
 async def rewrite_versions(
-    database: Database, customer: str, how: Rewriting, *, below: int | None = None, hold: Any = None
+    database: Database,
+    customer: str,
+    how: Rewriting,
+    *,
+    below: int | None = None,
+    hold: Callable[[AsyncConnection], Awaitable[None]] | None = None,
 ) -> int:
-    """Other people in all versions, or those below one; how many were changed. `hold` renews a writer's lease. Raises LedgerUnavailable."""
+    """Other people in all versions, or those below one; how many were changed. Raises LedgerUnavailable.
+
+    `hold` is what the writer begins each of its transactions with.
+    """
     table, after, changed = schema.versions, -1, 0
     within = [table.c.customer == customer] + ([table.c.version < below] if below is not None else [])
     while True:
@@ -133,8 +143,8 @@ async def rewrite_versions(
             changed += len(new)
             if new:
                 key = (table.c.customer == customer) & (table.c.version == bindparam("of_version"))
-                values = {"by": bindparam("new_by"), "document": bindparam("new_document")}
-                await connection.execute(table.update().where(key).values(values), new)
+                changes = table.update().where(key).values(by=bindparam("new_by"), document=bindparam("new_document"))
+                await connection.execute(changes, new)
 
 
 async def not_beside_the_writer(connection: AsyncConnection) -> None:
@@ -243,10 +253,10 @@ async def _rewrite_audit(
     table, changed = schema.audit, 0
     rows = await connection.execute(select(table.c.id, table.c.by, table.c.subject).where(table.c.customer == customer))
     for row in rows.all():
-        values = {"by": alias if person.is_meant_by(row.by) else row.by}
-        values["subject"] = alias if known_as is not None and row.subject == known_as else row.subject
-        if (values["by"], values["subject"]) != (row.by, row.subject):
-            await connection.execute(table.update().where(table.c.id == row.id).values(values))
+        by = alias if person.is_meant_by(row.by) else row.by
+        subject = alias if known_as is not None and row.subject == known_as else row.subject
+        if (by, subject) != (row.by, row.subject):
+            await connection.execute(table.update().where(table.c.id == row.id).values({"by": by, "subject": subject}))
             changed += 1
     return changed
 
@@ -267,7 +277,7 @@ def _rewritten(rows: list[tuple[int, str, bytes]], how: Rewriting) -> list[dict[
     for version, by, document in rows:
         before = msgspec.json.decode(document) if document else None
         after = rewritten(before, how)
-        new_by = how.alias_of(by) or by
+        new_by = how.by(by)
         if after != before or new_by != by:
             told = msgspec.json.encode(after) if after != before else document
             new.append({"of_version": version, "new_by": new_by, "new_document": told})

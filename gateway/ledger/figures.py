@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,7 @@ class Figures:
     async def overage(self, customer: str, first: int, last: int, now_ms: int) -> list[DayRow]:
         """A row for each day from ordinal `first` to `last` and each pool with figures, in order of day and pool. Raises LedgerUnavailable."""
         async with self.database.reading() as connection:
-            states = await _states(connection, customer, first, last)
-            rows = await self._stored(connection, customer, first, last, states)
+            states, rows = await self.written(connection, customer, first, last)
             last = min(last, day_at(now_ms).ordinal)
             for begin, end in _runs([ordinal for ordinal in range(first, last + 1) if ordinal not in states]):
                 rows += day_rows(await self.replay(connection, customer, begin, end, now_ms), now_ms)
@@ -101,10 +100,11 @@ class Figures:
         """The commitments of a customer over time."""
         return await self._commitments.of(connection, customer)
 
-    async def _stored(
-        self, connection: AsyncConnection, customer: str, first: int, last: int, states: Mapping[int, DayState]
-    ) -> list[DayRow]:
-        table = schema.days
+    async def written(
+        self, connection: AsyncConnection, customer: str, first: int, last: int
+    ) -> tuple[dict[int, DayState], list[DayRow]]:
+        """Which of the days are closed or final, and their figures as they were written."""
+        table, states = schema.days, await _states(connection, customer, first, last)
         adjusted = await adjustments_of(connection, customer, first, last)
         found = await connection.execute(
             select(table).where(table.c.customer == customer, table.c.day.between(first, last))
@@ -113,9 +113,11 @@ class Figures:
         if adjusted:
             commitments = await self.commitments(connection, customer)
             rows += [
-                _nothing_but(day, pool, commitments, states[day], known) for (day, pool), known in adjusted.items()
+                _nothing_but(day, pool, commitments, states[day], known)
+                for (day, pool), known in adjusted.items()
+                if day in states
             ]
-        return rows
+        return states, rows
 
 
 def day_rows(rows: Iterable[Replayed], now_ms: int) -> list[DayRow]:

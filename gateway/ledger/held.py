@@ -15,12 +15,12 @@ from gateway.stored_record import decode_record
 
 
 async def versions(connection: AsyncConnection, customer: str) -> list[Version]:
-    """All versions of a customer's entitlements, in the order of their entries; none for one that the ledger has never heard of."""
+    """All versions of a customer's entitlements, in their order; none for one that the ledger has never heard of."""
     table = schema.versions
     rows = await connection.execute(
         select(table.c.version, table.c.at_ms, table.c.epoch, table.c.number, table.c.document)
         .where(table.c.customer == customer)
-        .order_by(table.c.epoch, table.c.number)
+        .order_by(table.c.version)
     )
     # A customer with many listed hosts is a large document.
     return await asyncio.to_thread(_decoded, rows.all())
@@ -46,7 +46,9 @@ def in_force_between(held: Sequence[Version], from_ms: int, until_ms: int) -> li
 
 
 def _decoded(rows: Iterable[Any]) -> list[Version]:
+    # Of a version without a document nobody knows what it changed.
     return [
-        Version(row.at_ms, decode_record(row.version, row.document).customer, EntryId(row.epoch, row.number))
+        Version(row.at_ms, decode_record(row.version, bytes(row.document)).customer, EntryId(row.epoch, row.number))
         for row in rows
+        if row.document
     ]

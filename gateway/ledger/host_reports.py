@@ -167,7 +167,7 @@ async def _hosts_of(connection: AsyncConnection, customer: str, stretches: Seque
     rows = await connection.execute(
         select(names.c.id, names.c.pseudonym).where(names.c.customer == customer, names.c.id.in_(wanted))
     )
-    pseudonyms: dict[int, str] = dict(rows.tuples().all())
+    pseudonyms = {row.id: row.pseudonym for row in rows}
     return [
         HostUse(pseudonyms[each.host], each.connected_ms, each.until_ms)
         for each in stretches

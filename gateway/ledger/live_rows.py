@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, select
+from sqlalchemy import BigInteger, ColumnElement, FromClause, and_, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.entry import EntryId
@@ -11,7 +11,7 @@ from gateway.kernel.keys import bucket_of
 from gateway.ledger import schema
 from gateway.ledger.entries import Seen
 from gateway.ledger.interning import MEETING, NODE, PERSON, TELEPHONE, Name
-from gateway.ledger.stretches import Going, Key
+from gateway.ledger.stretches import Going, Key, Leg
 from gateway.ledger.upserts import listed
 
 
@@ -49,6 +49,23 @@ async def read_going(connection: AsyncConnection, keys: Iterable[Key]) -> dict[K
     return await read_where(
         connection, (table.c.customer == rows.c.customer) & (table.c.connection == rows.c.connection), beside=rows
     )
+
+
+async def read_ended(connection: AsyncConnection, legs: Iterable[Leg]) -> set[Leg]:
+    """Those of the legs that are over, as far as the database knows."""
+    wanted = [(customer, name, str(held_ms)) for customer, name, held_ms in sorted(set(legs))]
+    if not wanted:
+        return set()
+    rows, table = listed(connection, wanted, ("customer", "connection", "held_ms")), schema.legs
+    same = and_(
+        table.c.customer == rows.c.customer,
+        table.c.held_ms == cast(rows.c.held_ms, BigInteger),
+        table.c.connection == rows.c.connection,
+    )
+    found = await connection.execute(
+        select(table.c.customer, table.c.connection, table.c.held_ms).select_from(rows.join(table, same))
+    )
+    return {(row.customer, row.connection, row.held_ms) for row in found}
 
 
 async def read_where(
@@ -99,7 +116,7 @@ def _common(going: Going, names: Mapping[Name, int], shapes: Mapping[tuple[str, 
         "freed_epoch": going.freed.epoch if going.freed else None,
         "freed_number": going.freed.number if going.freed else None,
         "until_ms": going.until_ms,
-        "cause": going.cause or None,
+        "cause": going.cause,
         "shape": shapes[customer, seen.shape],
         "meeting": names[customer, MEETING, seen.meeting],
         "host": number(PERSON, seen.host),

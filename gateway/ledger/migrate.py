@@ -6,7 +6,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import InvalidRequestError
 
 from gateway.ledger.schema import metadata
@@ -14,10 +14,16 @@ from gateway.ledger.schema import metadata
 
 _FOLDER = Path(__file__).parent / "migrations"
 
+_ALONE = 0x6C6564676572
+"""Key of the lock of PostgreSQL under which a schema is changed."""
+
 
 def upgrade(connection: Connection) -> None:
     """Brings the schema to the newest version; does nothing where it is."""
     scripts = _scripts()
+    if connection.dialect.name == "postgresql":
+        # Tables are made by one process at a time; the others see them then. A transaction of SQLite is alone anyway.
+        connection.execute(select(func.pg_advisory_xact_lock(_ALONE)))
     if _version(connection) == scripts.get_current_head():
         return
 

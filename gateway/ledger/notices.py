@@ -102,10 +102,12 @@ class Notices:
         return found
 
     async def _bounds(self, connection: AsyncConnection, today: Day) -> dict[Pool, Bounds]:
-        """Of the newest version of each customer, which is read and decoded only where it, or the day, is another one."""
+        """Of the newest version of each customer that is known, which is read and decoded only where it, or the day, is another one."""
         table = schema.versions
         newest = await connection.execute(
-            select(table.c.customer, func.max(table.c.version).label("version")).group_by(table.c.customer)
+            select(table.c.customer, func.max(table.c.version))
+            .where(table.c.document != b"")  # without one, nobody knows what it changed
+            .group_by(table.c.customer)
         )
         for customer, version in newest.all():
             known = self._known.get(customer)
@@ -114,7 +116,7 @@ class Notices:
                     select(table.c.document).where(table.c.customer == customer, table.c.version == version)
                 )
                 # A customer may have 100,000 hosts.
-                bounds = await asyncio.to_thread(_bounds_of, version, document.scalar_one(), today.ordinal)
+                bounds = await asyncio.to_thread(_bounds_of, version, bytes(document.scalar_one()), today.ordinal)
                 self._known[customer] = _Known(version, today.ordinal, bounds)
         return {
             (customer, pool): bounds for customer, known in self._known.items() for pool, bounds in known.bounds.items()
@@ -141,11 +143,15 @@ def _bounds_of(version: int, document: bytes, ordinal: int) -> dict[str, Bounds]
 async def _used(connection: AsyncConnection) -> dict[Pool, int]:
     """Legs that are connected now, by customer and pool; one that gave up its seat and may come back is not."""
     live, shapes = schema.live, schema.shapes
-    rows = await connection.execute(
-        select(live.c.customer, shapes.c.shape, func.count().label("legs"))
-        .join(shapes, shapes.c.id == live.c.shape)
+    # Counted by number first: there are many legs, and few shapes.
+    counted = (
+        select(live.c.customer, live.c.shape, func.count().label("legs"))
         .where(live.c.connected_ms.is_not(None), live.c.freed_ms.is_(None))
-        .group_by(live.c.customer, shapes.c.shape)
+        .group_by(live.c.customer, live.c.shape)
+        .subquery()
+    )
+    rows = await connection.execute(
+        select(counted.c.customer, shapes.c.shape, counted.c.legs).join(shapes, shapes.c.id == counted.c.shape)
     )
     used: dict[Pool, int] = defaultdict(int)
     for customer, shape, legs in rows:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.entitlements import Entitlements
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.liveness import Liveness
 from gateway.ledger.database import Database
@@ -24,5 +25,6 @@ class Parts:
     reader: Reader
     kernel: Kernel
     liveness: Liveness
+    entitlements: Entitlements
     recovery: Recovery
     recollection: LedgerRecollection

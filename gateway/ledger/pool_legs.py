@@ -4,7 +4,7 @@ Reports of a month may be of very many legs: rows are fetched as few columns, an
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,9 @@ _COLUMNS = (
 )  # fmt: skip
 _POOL_OF_GROUP = {REPORTED_POOLS[pool]: pool for pool in METERED_POOLS}
 
+ENDED = frozenset({"released", "operator", "unanswered", "moved"})
+"""Causes after which a leg is not waited for."""
+
 Time = tuple[int, int]
 """[from, until), in ms."""
 
@@ -44,7 +47,7 @@ class PoolLegs:
 
     intervals: list[Interval] = field(default_factory=list)
     """Those that are billed."""
-    deltas: dict[EntryId, tuple[int, int]] = field(default_factory=dict)
+    deltas: dict[EntryId, list[int]] = field(default_factory=dict)
     """By entry: its instant (ms), and by how much it changed the seats."""
     bridged: list[Time] = field(default_factory=list)
     """Times that are billed without a seat: a leg was reclaimed, and adopted again within 2 h."""
@@ -62,17 +65,18 @@ class PoolLegs:
 
     def _count(self, entry: EntryId, at_ms: int, delta: int) -> None:
         # A move is one entry: what it gives back in this pool, and takes again, is one step.
-        self.deltas[entry] = at_ms, self.deltas.get(entry, (at_ms, 0))[1] + delta
+        self.deltas.setdefault(entry, [at_ms, 0])[1] += delta
 
-    def add(self, row: Any, origin: EntryId, *, adopted: bool) -> None:
-        """Takes a stretch; `origin` is the entry with which its leg came to be."""
-        self._count(EntryId(row.epoch, row.number), row.held_ms, 1)
-        if row.freed_epoch is not None:
-            self._count(EntryId(row.freed_epoch, row.freed_number), row.freed_ms, -1)
-            if row.until_ms is not None and row.until_ms > row.freed_ms:
-                self.bridged.append((row.freed_ms, row.until_ms))
+    def add(self, row: Any, began: EntryId, freed: EntryId | None, origin: EntryId, *, adopted: bool) -> None:
+        """Takes a stretch, with the entries of its ends; `origin` is the entry with which its leg came to be."""
+        self._count(began, row.held_ms, 1)
+        if freed is not None:
+            freed_ms, until_ms = row.freed_ms, row.until_ms
+            self._count(freed, freed_ms, -1)
+            if until_ms is not None and until_ms > freed_ms:
+                self.bridged.append((freed_ms, until_ms))
             if row.cause == LOST or row.number < 0:
-                self.doubtful.append((row.held_ms, max(row.freed_ms, row.until_ms or 0)))
+                self.doubtful.append((row.held_ms, max(freed_ms, until_ms or 0)))
         if row.connected_ms is not None:
             self.intervals.append(Interval(row.connected_ms, row.until_ms, adopted, origin))
 
@@ -91,34 +95,43 @@ async def read_legs(connection: AsyncConnection, customer: str, from_ms: int, un
 
 
 def by_pool(read: Read) -> dict[str, PoolLegs]:
-    """The legs of each metered pool."""
+    """The legs of each metered pool. Runs in a thread."""
     pools = {pool: PoolLegs() for pool in METERED_POOLS}
-    for row, origin in zip(read.rows, _origins(read.rows), strict=True):
-        shape = read.shapes[row.shape]
+    ends = [
+        (
+            EntryId(row.epoch, row.number),
+            None if row.freed_epoch is None else EntryId(row.freed_epoch, row.freed_number),
+        )
+        for row in read.rows
+    ]
+    before = _before(read.rows, ends)
+    for row, (began, freed) in zip(read.rows, ends, strict=True):
+        shape, origin = read.shapes[row.shape], began
+        while (earlier := before.get(origin)) is not None:
+            origin = earlier
         for group in shape.pools:
             if group in _POOL_OF_GROUP:
-                pools[_POOL_OF_GROUP[group]].add(row, origin, adopted=shape.adopted)
+                pools[_POOL_OF_GROUP[group]].add(row, began, freed, origin, adopted=shape.adopted)
     return pools
 
 
-def _origins(rows: Sequence[Any]) -> Iterable[EntryId]:
-    """The entry with which the leg of each stretch came to be: a stretch goes on with another where one entry, or an adoption, joins them."""
+def _before(rows: Sequence[Any], ends: Sequence[tuple[EntryId, EntryId | None]]) -> dict[EntryId, EntryId]:
+    """Of stretches that go on with another one, by one entry or by an adoption: where that one began. By the entries that they began with."""
     by_entry: dict[EntryId, EntryId] = {}
     by_adoption: dict[tuple[str, int], EntryId] = {}
-    found: dict[EntryId, EntryId] = {}
-    for row in sorted(rows, key=_began):
-        began = _began(row)
-        origin = by_entry.get(began) or by_adoption.get((row.connection, row.held_ms)) or began
-        found[began] = origin
-        if row.freed_epoch is not None:
-            by_entry[EntryId(row.freed_epoch, row.freed_number)] = origin
-            if row.until_ms is not None and row.until_ms > row.freed_ms:
-                by_adoption[row.connection, row.until_ms] = origin
-    return [found[_began(row)] for row in rows]
-
-
-def _began(row: Any) -> EntryId:
-    return EntryId(row.epoch, row.number)
+    for row, (began, freed) in zip(rows, ends, strict=True):
+        if freed is None or row.cause == "released":
+            continue
+        if row.cause in {"moved", LOST}:
+            by_entry[freed] = began
+        if row.cause not in ENDED and row.until_ms is not None and row.until_ms >= row.freed_ms:
+            by_adoption[row.connection, row.until_ms] = began
+    before: dict[EntryId, EntryId] = {}
+    for row, (began, _) in zip(rows, ends, strict=True):
+        earlier = by_entry.get(began) or by_adoption.get((row.connection, row.held_ms))
+        if earlier is not None and earlier < began:
+            before[began] = earlier
+    return before
 
 
 def _columns(table: Table) -> Select[Any]:

@@ -11,7 +11,7 @@ import structlog
 
 from gateway.kernel.keys import BUCKETS, bucket_of
 from gateway.kernel.outbox import OtherLedger, Outbox, RawEntry
-from gateway.ledger.database import LedgerUnavailable
+from gateway.ledger.continuity import UNREADABLE
 from gateway.ledger.entries import Entry, Other, entry_of
 from gateway.ledger.writer import Writer
 
@@ -63,6 +63,8 @@ class Reader:
             LeaseLost: another process writes.
             ReadByAnother: another ledger reads this store.
         """
+        if self._writer.is_unsure:
+            await self._writer.load()
         positions = {
             bucket: self._writer.positions[bucket].id if bucket in self._writer.positions else None
             for bucket in range(BUCKETS)
@@ -87,13 +89,7 @@ class Reader:
         return min(self._complete_ms)
 
     async def _write(self, batches: Mapping[int, list[Entry]]) -> None:
-        try:
-            gaps = await self._writer.write(batches)
-        except LedgerUnavailable:
-            # Whether it was written is not known: the database tells, once it is back.
-            await self._writer.load()
-            raise
-        for gap in gaps:
+        for gap in await self._writer.write(batches):
             _log.error("outbox.gap", epoch=gap.epoch, first=gap.first, last=gap.last, cause=gap.cause)
 
     async def _trim(self) -> None:
@@ -112,6 +108,7 @@ class Reader:
     def _entry(raw: RawEntry) -> Entry:
         try:
             return entry_of(raw)
-        except (KeyError, ValueError, IndexError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever stands in it, those that follow are read
             _log.error("outbox.unreadable", entry=str(raw.id), op=raw.op, error=f"{type(error).__name__}: {error}")
-            return Other(raw.id, int(raw.fields.get("at", b"0")), raw.op)
+            at = raw.fields.get("at", b"")
+            return Other(raw.id, int(at) if at.isdigit() else raw.id.epoch, UNREADABLE)

@@ -69,7 +69,9 @@ class LedgerRecollection:
 
     async def registers_of(self, customer: str) -> list[SeenRegister]:
         """Registers by replay of seats held, by day and group. Raises MemoryFailed."""
-        now_ms = await self._last_ms(customer)
+        now_ms = await self._known_until_ms(customer)
+        if now_ms is None:
+            return []
         today = day_at(now_ms).ordinal
         try:
             registers = await self._figures.held(customer, today - REGISTERS_DAYS, today, now_ms)
@@ -90,11 +92,13 @@ class LedgerRecollection:
     ) -> None:
         """Read from the outbox instead."""
 
-    async def _last_ms(self, customer: str) -> int:
-        """The instant of the last entry of a customer's bucket that is stored."""
-        at_ms = select(schema.positions.c.at_ms).where(schema.positions.c.bucket == bucket_of(customer))
+    async def _known_until_ms(self, customer: str) -> int | None:
+        """The instant up to which all of the customer's legs are known: in a bucket in doubt, some may have ended unheard of since."""
+        table = schema.positions
+        known = select(func.coalesce(table.c.doubt_ms, table.c.at_ms)).where(table.c.bucket == bucket_of(customer))
         try:
             async with self._database.reading() as connection:
-                return int((await connection.execute(at_ms)).scalar_one())
+                found = (await connection.execute(known)).scalar_one_or_none()
         except LedgerUnavailable as error:
             raise MemoryFailed(str(error)) from error
+        return None if found is None else int(found)

@@ -25,6 +25,8 @@ from gateway.ledger.writer import Writer
 SETTLED_MS = NODE_LEASE_MS + 5_000
 """After a loss nodes bring their legs back within a lease; so long nothing is said to be lost."""
 PAGE_LEGS = 500
+READS_MAX = 200
+"""Pages that are read for one comparison."""
 
 _log = structlog.get_logger("gateway.ledger")
 
@@ -51,13 +53,17 @@ class Reconcile:
         stored = await self._stored(bucket)
         # What happened while the store was looked through decides before what was seen there.
         now_ms = self._kernel.store_now_ms()
-        while not self._reader.is_read(bucket, now_ms):
+        for _ in range(READS_MAX):
+            if self._reader.is_read(bucket, now_ms):
+                break
             await self._reader.run_once()
+        else:
+            return  # its server does not answer, or far too much happens: later
         after = await self._live(bucket)
         position = self._writer.positions[bucket]
         stretches = Stretches(dict(after))
         gone = [key for key in before if key not in stored and after.get(key) == before[key]]
-        stretches.lose(gone, position.id, now_ms, self._writer.doubts[bucket])
+        stretches.lose(gone, position.id, self._writer.doubts[bucket])
         found = [key for key in stored if key not in after and key not in before]
         for key in found:
             going = _found(key, stored[key], position.id.epoch)

@@ -1,18 +1,18 @@
 """Replays days of a customer from its stretches and its commitments: what is billed, and what the registers of the store must say."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.domain.billing.commitment import CommitmentTimeline
+from gateway.domain.billing.commitment import CommitmentTimeline, Install
 from gateway.domain.billing.concurrency import PoolDay, SeatRegister, Step, held_of_days, peaks
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.contract import METERED_POOLS
 from gateway.domain.days import Day, day_at, days_between
 from gateway.ledger.commitments import Timelines
-from gateway.ledger.pool_legs import PoolLegs, Read, Time, by_pool, read_legs
+from gateway.ledger.pool_legs import PoolLegs, Time, by_pool, read_legs
 
 
 DAYS_AT_ONCE = 31
@@ -54,10 +54,11 @@ async def each_part(
         earlier_ms = _looks_back_to(pools, commitments, from_ms)
         if earlier_ms < from_ms:
             read = await read_legs(connection, customer, earlier_ms, until_ms)
-        yield await asyncio.to_thread(replayed_days, read, commitments, days, now_ms)
+            pools = await asyncio.to_thread(by_pool, read)
+        yield await asyncio.to_thread(replayed_days, pools, commitments, days, now_ms)
 
 
-def _looks_back_to(pools: dict[str, PoolLegs], commitments: Timelines, from_ms: int) -> int:
+def _looks_back_to(pools: Mapping[str, PoolLegs], commitments: Timelines, from_ms: int) -> int:
     """The instant from which on stretches are needed: where a commitment has ended, who was there then is what counts (T1.4).
 
     Where nobody is in such a pool at `from_ms`, nobody has stayed.
@@ -70,9 +71,11 @@ def _looks_back_to(pools: dict[str, PoolLegs], commitments: Timelines, from_ms: 
     return earliest_ms
 
 
-def replayed_days(read: Read, commitments: Timelines, days: Sequence[Day], now_ms: int) -> list[Replayed]:
-    """Days that follow each other, from stretches that were read. Runs in a thread."""
-    pools, found = by_pool(read), []
+def replayed_days(
+    pools: Mapping[str, PoolLegs], commitments: Timelines, days: Sequence[Day], now_ms: int
+) -> list[Replayed]:
+    """Days that follow each other, from the legs of each pool. Runs in a thread."""
+    found: list[Replayed] = []
     for pool in METERED_POOLS:
         timeline, legs = commitments[pool], pools[pool]
         if not timeline.spans:
@@ -89,17 +92,16 @@ def replayed_days(read: Read, commitments: Timelines, days: Sequence[Day], now_m
 
 
 def _in_order(timeline: CommitmentTimeline, steps: Sequence[Step]) -> CommitmentTimeline:
-    """Versions that were found without an entry take the place that their instant gives them."""
-    if all(install.entry.epoch for install in timeline.installs):
-        return timeline
-    return CommitmentTimeline(
-        install
-        if install.entry.epoch
-        else install._replace(
-            entry=max([step.entry for step in steps if step.at_ms <= install.at_ms], default=EntryId(0, 0))
-        )
-        for install in timeline.installs
-    )
+    """Versions that no entry tells (see `commitments`) take the place that their instant gives them among the steps."""
+    installs: list[Install] = []
+    told = EntryId(0, 0)
+    for install in timeline.installs:
+        entry = install.entry
+        if entry in (told, EntryId(0, 0)):
+            entry = max([step.entry for step in steps if step.at_ms <= install.at_ms], default=told)
+        installs.append(install._replace(entry=max(entry, told)))
+        told = install.entry
+    return CommitmentTimeline(installs) if tuple(installs) != timeline.installs else timeline
 
 
 def _within(times: Sequence[Time], day: Day) -> int:

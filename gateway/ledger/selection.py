@@ -1,7 +1,7 @@
 """Reads those stretches of a customer whose shape is wanted, and tells which of them are one leg."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
 from sqlalchemy import Table, and_, or_, select
@@ -12,12 +12,21 @@ from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.days import DAY_MS
 from gateway.ledger import schema
 from gateway.ledger.reading import shapes_of, stretch_of
+from gateway.ledger.stretches import LOST
 
 
 COLUMNS = (
     "customer", "epoch", "number", "held_ms", "connection", "shape", "meeting", "host", "person", "connected_ms", "until_ms",
     "freed_epoch", "freed_number", "freed_ms", "cause",
 )  # fmt: skip
+
+
+FORGOTTEN = frozenset({"", "~"})
+"""What stands in place of connections that are not to be known any more (T21.2, T21.4)."""
+
+
+RECLAIMED = frozenset({"unanswered", "lapsed", "departed", LOST})
+"""Causes of an end after which a leg may be adopted again; then it is billed until that, and its seat was freed before."""
 
 
 async def selected(
@@ -43,25 +52,34 @@ async def selected(
 def predecessors(stretches: Collection[Stretch]) -> dict[EntryId, Stretch]:
     """By the entry with which a billed stretch began, the one that it goes on with: the leg moved, or was adopted again without a gap.
 
-    A move ends one stretch and begins the next with the same entry. One that was reclaimed is found by its connection, as long as that is kept.
+    A move ends one stretch and begins the next with the same entry. One that was reclaimed is found by its connection; where that was
+    forgotten, by its meeting and people, which go on as the same pseudonyms: of legs that agree in these the first is taken.
     """
     billed = [each for each in stretches if each.connected_ms is not None and each.until_ms is not None]
     by_entry = {each.freed: each for each in billed if each.freed is not None}
-    by_end: dict[tuple[str, int | None], list[Stretch]] = defaultdict(list)
+    by_end: dict[tuple[Hashable, int | None], list[Stretch]] = defaultdict(list)
     for each in billed:
-        if each.connection:
-            by_end[each.connection, each.until_ms].append(each)
+        if each.cause in RECLAIMED and each.until_ms is not None and each.until_ms >= (each.freed_ms or 0):
+            by_end[_identity(each), each.until_ms].append(each)
     found: dict[EntryId, Stretch] = {}
-    for each in stretches:
+    for each in sorted(stretches, key=lambda each: each.began):
         if each.connected_ms is None:
             continue
         before = by_entry.get(each.began)
         if before is None or before.until_ms != each.connected_ms:
-            earlier = [one for one in by_end.get((each.connection, each.connected_ms), ()) if one.began < each.began]
-            before = max(earlier, key=lambda one: one.began, default=None)
+            waiting = by_end.get((_identity(each), each.connected_ms), [])
+            before = next((one for one in waiting if one.began < each.began), None)
+            if before is not None:
+                waiting.remove(before)
         if before is not None:
             found[each.began] = before
     return found
+
+
+def _identity(stretch: Stretch) -> Hashable:
+    if stretch.connection in FORGOTTEN:
+        return stretch.meeting, stretch.host, stretch.person
+    return stretch.connection
 
 
 def whole_legs(stretches: Iterable[Stretch]) -> list[list[Stretch]]:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 
 import structlog
@@ -40,6 +41,8 @@ from gateway.settings import Settings
 RETRY_S = 1.0
 READ_BY_ANOTHER_S = 30.0
 STORE_TIMEOUT_S = 5.0
+REST_S = 10.0
+"""So long a process that was told to stop goes on reading. Who starts it waits longer."""
 
 _log = structlog.get_logger("gateway.ledger")
 
@@ -53,27 +56,27 @@ class LedgerService:
         self._settings = settings
         self._database = database
         self._take_over = take_over
+        self._told = ToldAndRead()
         self._stores = [open_store(redis_url, loaded.values(), telemetry) for _ in range(2)]
         kernel = Kernel(
             self._stores[0],
             loaded,
             decision_timeout_s=STORE_TIMEOUT_S,
             emit=telemetry.emit,
-            told=ToldSinceStart(),
+            told=self._told,
             outbox_max=settings.outbox_max,
         )
         self._kernel = kernel
         self._outbox = Outbox(self._stores[1], loaded, timeout_s=STORE_TIMEOUT_S)
         self._liveness = Liveness(kernel.urgent)
         self._recollection = LedgerRecollection(database)
-        entitlements = Entitlements(kernel, telemetry.emit, self._recollection)
-        self._recovery = Recovery(kernel, self._liveness, entitlements, self._recollection, telemetry.emit)
+        self._entitlements = Entitlements(kernel, telemetry.emit, self._recollection)
+        self._recovery = Recovery(kernel, self._liveness, self._entitlements, self._recollection, telemetry.emit)
         self._lease = Lease(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Waits for the right to write, and writes until told to stop."""
-        for store in self._stores:
-            await store.start(0.0)
+        await asyncio.gather(*[store.start(STORE_TIMEOUT_S) for store in self._stores])
         try:
             while not stop.is_set():
                 with _told("ledger.waits"):
@@ -91,15 +94,16 @@ class LedgerService:
         """Does all jobs until told to stop, or somebody else writes."""
         writer = Writer(self._database, self._lease)
         await writer.load()
+        self._told.writer = writer
         reader = Reader(self._outbox, writer, await self._id(), self._kernel.store_now_ms, take_over=self._take_over)
         parts = Parts(
-            self._settings, self._database, self._lease, writer, reader, self._kernel, self._liveness, self._recovery,
+            self._settings, self._database, self._lease, writer, reader, self._kernel, self._liveness, self._entitlements, self._recovery,
             self._recollection,
         )  # fmt: skip
         _log.info("ledger.writing", holder=self._lease.holder, database=self._database.shown)
         try:
-            async with asyncio.TaskGroup() as group:
-                for job in jobs_of(parts):
+            async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+                for job in jobs_of(parts, stack):
                     group.create_task(_repeat(job, stop), name=job.name)
         except* LeaseLost as lost:
             _log.warning("ledger.lease_lost", error=str(lost.exceptions[0]))
@@ -108,7 +112,7 @@ class LedgerService:
             await _pause(stop, READ_BY_ANOTHER_S)
         if stop.is_set():
             with _told("ledger.stopped_early"):
-                await reader.run_once()
+                await _read_rest(reader)
 
     async def _id(self) -> str:
         """The ledger's own name; it stands in the database, and in the store that it reads."""
@@ -117,6 +121,25 @@ class LedgerService:
             await self._lease.hold(connection)
             await insert_new(connection, table, [{"name": "id", "value": secrets.token_hex(8)}])
             return str((await connection.execute(select(table.c.value).where(table.c.name == "id"))).scalar_one())
+
+
+class ToldAndRead(ToldSinceStart):
+    """What was read counts as told: a store that has less has lost something."""
+
+    writer: Writer | None = None
+
+    def last_told(self, bucket: int) -> tuple[int, int] | None:
+        """Epoch and number of the greatest entry that is known."""
+        told = super().last_told(bucket)
+        position = self.writer.positions.get(bucket) if self.writer else None
+        return max([each for each in (told, position and position.id) if each], default=None)
+
+
+async def _read_rest(reader: Reader) -> None:
+    """Reads what is left, as long as there is time."""
+    until = time.monotonic() + REST_S
+    while await reader.run_once() and time.monotonic() < until:
+        continue
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ Entries of a bucket come in their order, each once, but some may be missing (a g
 relies on the one before it: the record of the leg that it carries says what is true now.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.billing.entry import EntryId
@@ -15,8 +15,15 @@ from gateway.ledger.entries import LegEntry, Seen
 Key = tuple[str, str]
 """Customer and connection."""
 
+Leg = tuple[str, str, int]
+"""Customer, connection, and when it came to be (ms): ids are used again."""
+
 LOST = "lost"
 """The cause where the store, or the ledger, does not know the end of a leg."""
+
+
+ENDS = frozenset({"release", "reclaim"})
+BEGINS = frozenset({"admit", "adopt", "move"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +59,14 @@ class Stretches:
     going: dict[Key, Going]
     over: list[Going] = field(default_factory=list)
     touched: set[Key] = field(default_factory=set)
+    ended: set[Leg] = field(default_factory=set)
+    """Legs that are over already. A store that has lost their end ends them once more."""
 
     def apply(self, entry: LegEntry) -> None:
         """What an entry changes."""
         key = entry.customer, entry.connection
+        if entry.op in ENDS and key not in self.going and self._is_over(entry):
+            return
         self.touched.add(key)
         before = self.going.pop(key, None)
         match entry.op:
@@ -80,13 +91,13 @@ class Stretches:
                 held = self._resumed(before) or self._first_heard_of(entry)
                 self.going[key] = _freed(held, entry.id, entry.at_ms, entry.alive_ms, entry.cause)
 
-    def lose(self, keys: Iterable[Key], at: EntryId, at_ms: int, alive_ms: int) -> None:
+    def lose(self, keys: Iterable[Key], at: EntryId, alive_ms: int) -> None:
         """The store does not have these legs any more, and nobody knows when they ended; they were there at `alive_ms`."""
         for key in keys:
             going = self.going.get(key)
             if going is not None and not going.waits:
                 self.touched.add(key)
-                self.going[key] = _freed(going, at, at_ms, alive_ms, LOST)
+                self.going[key] = _freed(going, at, alive_ms, alive_ms, LOST)
 
     def resume(self, key: Key) -> None:
         """A leg that was given up for lost is there after all."""
@@ -99,6 +110,10 @@ class Stretches:
             if going.freed_ms is not None and now_ms >= going.freed_ms + READOPTION_MS:
                 self.touched.add(key)
                 self.over.append(self.going.pop(key))
+
+    def _is_over(self, entry: LegEntry) -> bool:
+        leg = entry.customer, entry.connection, entry.seen.admitted_ms
+        return leg in self.ended or any((*going.key, going.held_ms) == leg for going in self.over)
 
     def _begin(self, entry: LegEntry, held_ms: int, connected_ms: int | None) -> None:
         going = Going(entry.customer, entry.connection, entry.id, held_ms, connected_ms, entry.seen)
@@ -135,6 +150,17 @@ class Stretches:
         return Going(
             entry.customer, entry.connection, entry.id, min(seen.admitted_ms, entry.at_ms), seen.connected_ms, seen
         )
+
+
+def unheard_of(entries: Iterable[LegEntry], going: Container[Key]) -> Iterator[Leg]:
+    """Legs that end, and of whose beginning neither these entries nor those before have told."""
+    begun: set[Key] = set()
+    for entry in entries:
+        key = entry.customer, entry.connection
+        if entry.op in BEGINS:
+            begun.add(key)
+        elif entry.op in ENDS and key not in begun and key not in going:
+            yield (*key, entry.seen.admitted_ms)
 
 
 def _freed(going: Going, freed: EntryId, freed_ms: int, until_ms: int, cause: str) -> Going:

@@ -16,7 +16,7 @@ from gateway.domain.days import day_at
 PERCENTAGES = (80, 90, 100)
 """Of the commitment."""
 FALL_PERCENT = 5
-"""So many percentage points below a threshold it is lowered; at least one connection below."""
+"""So many percentage points below a threshold it is lowered; whole connections, so that it is one below at least."""
 
 CEILING, OVERAGE, EXCESS = "ceiling", "overage", "excess"
 DAILY = (OVERAGE, EXCESS)
@@ -89,4 +89,4 @@ def _above(used: int, bounds: Bounds) -> Iterable[str]:
 
 def _level(bound: int, percent: int) -> Level:
     reached = max(-(-bound * percent // 100), 1)
-    return Level(reached, min(bound * (percent - FALL_PERCENT) // 100, reached - 1))
+    return Level(reached, bound * (percent - FALL_PERCENT) // 100)

@@ -1,8 +1,9 @@
 """Writes what was read: a batch of entries in one transaction, with the position that they lead to."""
 
+import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.billing.stretch import READOPTION_MS
 from gateway.domain.days import day_at
 from gateway.ledger import schema
-from gateway.ledger.continuity import Gap, Position, gaps_before
+from gateway.ledger.continuity import Gap, Position, following, gaps_before
 from gateway.ledger.database import Database
 from gateway.ledger.entries import Change, Denial, Entry, EpochBegan, LegEntry
 from gateway.ledger.interning import Interned
 from gateway.ledger.lease import Lease
-from gateway.ledger.live_rows import closed_row, going_row, names_of, read_going, read_where
-from gateway.ledger.stretches import Key, Stretches
+from gateway.ledger.live_rows import closed_row, going_row, names_of, read_ended, read_going, read_where
+from gateway.ledger.stretches import Key, Stretches, unheard_of
 from gateway.ledger.upserts import add_to, insert_new, put
 
 
@@ -28,6 +29,8 @@ class Writer:
         self._lease = lease
         self.interned = Interned()
         self.positions: dict[int, Position] = {}
+        self.is_unsure = True
+        """Whether the database has to tell where it stands: it was never asked, or what became of a transaction is not known."""
         self.doubts: dict[int, int] = {}
         """Buckets whose live legs are to be compared with the store, and until when these were known to live."""
 
@@ -39,22 +42,21 @@ class Writer:
         self.interned.clear()
         self.positions = {row.bucket: Position.of(row.epoch, row.number, row.at_ms) for row in rows}
         self.doubts = {row.bucket: row.doubt_ms for row in rows if row.doubt_ms is not None}
+        self.is_unsure = False
 
     async def write(self, batches: Mapping[int, Sequence[Entry]]) -> list[Gap]:
         """Writes entries of buckets, each in its order; the gaps before and between them.
 
         Raises:
-            LedgerUnavailable: nothing was written, as far as anybody knows; `load` tells.
+            LedgerUnavailable: whether anything was written is not known; `load` tells.
             LeaseLost: somebody else writes.
         """
         batch = _Batch(self.positions, self.doubts)
         for bucket, entries in batches.items():
             batch.sort_out(bucket, entries)
-        async with self._database.writing() as connection:
-            await self._lease.hold(connection)
-            await self.interned.refresh(connection)
+        async with self._transaction() as connection:
             going = await read_going(connection, {(entry.customer, entry.connection) for entry in batch.of_legs})
-            stretches = Stretches(dict(going))
+            stretches = Stretches(dict(going), ended=await read_ended(connection, unheard_of(batch.of_legs, going)))
             for entry in batch.of_legs:
                 stretches.apply(entry)
             await self.put_stretches(connection, going.keys(), stretches)
@@ -64,9 +66,7 @@ class Writer:
 
     async def settle(self, bucket: int, stretches: Stretches, before: Container[Key]) -> None:
         """Writes what a comparison with the store has found; the bucket is in doubt no more. Raises LedgerUnavailable, LeaseLost."""
-        async with self._database.writing() as connection:
-            await self._lease.hold(connection)
-            await self.interned.refresh(connection)
+        async with self._transaction() as connection:
             await self.put_stretches(connection, before, stretches)
             table = schema.positions
             await connection.execute(table.update().where(table.c.bucket == bucket).values(doubt_ms=None))
@@ -75,13 +75,24 @@ class Writer:
     async def give_up(self, now_ms: int) -> int:
         """Ends what has waited for 2 h to be adopted again; how many. Raises LedgerUnavailable, LeaseLost."""
         waited = schema.live.c.freed_ms <= now_ms - READOPTION_MS
-        async with self._database.writing() as connection:
-            await self._lease.hold(connection)
+        async with self._transaction() as connection:
             going = await read_where(connection, waited)
             stretches = Stretches(dict(going))
             stretches.give_up(now_ms)
             await self.put_stretches(connection, going.keys(), stretches)
         return len(stretches.over)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._database.writing() as connection:
+                await self._lease.hold(connection)
+                await self.interned.refresh(connection)
+                yield connection
+        except BaseException:
+            # It may have been written all the same, and what was interned in it may not: the commit is the last that can fail.
+            self.is_unsure = True
+            raise
 
     async def put_stretches(self, connection: AsyncConnection, before: Container[Key], stretches: Stretches) -> None:
         """Writes what became of stretches; `before` are the keys of those that the database has as live."""
@@ -128,7 +139,7 @@ class _Batch:
                 self.denials[entry.customer, day_at(entry.at_ms).ordinal, entry.reason] += 1
             elif isinstance(entry, Change) and entry.document:  # without a ledger entries carry none
                 self.changes.append(entry)
-            position = Position(entry.id, entry.at_ms)
+            position = following(position, entry)
         if position is not None:
             self.positions[bucket] = position
             self.moved.add(bucket)

@@ -34,7 +34,10 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
     renderer = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # The default would show the variables of each function, and so people.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     # aiohttp tells of every malformed request with a traceback and the request line: a scan would flood the log, and ids stand in URLs.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
