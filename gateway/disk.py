@@ -172,6 +172,7 @@ def _fault(connection: sqlite3.Connection) -> str | None:
 
 def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA secure_delete = ON")  # who was in the journal is not to be found in the file
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
     with transaction(connection):  # proves as well that the file can be written
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:

@@ -1,12 +1,16 @@
 """Forgetting: what is remembered of customers beside their bills goes when nothing asks for it any more (T21.3)."""
 
 import asyncio
+import re
+import secrets
 from datetime import date, timedelta
 
-from gateway.domain.changes import forgotten
+from gateway.domain.changes import forgotten, with_people
 from gateway.domain.checks import ABROAD, EVENTS_USED, FOREIGN_OWNERS, HOSTS_SEEN
 from gateway.domain.cycles import cycle_of
 from gateway.domain.days import DAY_MS, day_at
+from gateway.domain.departure import PEOPLE_KEPT_MS, over_ms
+from gateway.domain.person import everybody_by, hosts_of
 from gateway.domain.record import Record
 from gateway.entitlements import Entitlements
 from gateway.kernel.kernel import Kernel
@@ -18,6 +22,8 @@ MONTHS_KEPT = 3
 TERM_KEPT_DAYS = 400
 """Events that were held under a subscription, after its term."""
 SPELL_KEPT_DAYS = 100
+STRANGER = re.compile("~[0-9a-f]{32}")
+"""Stands for somebody who is not to be known any more."""
 
 
 class Housekeeping:
@@ -42,6 +48,8 @@ class Housekeeping:
         today = day_at(now_ms).date
         if record.customer is not None and forgotten(record, now_ms) != record:
             await self._entitlements.change(customer, forgotten, "forget")
+        if _keeps_people_too_long(record, now_ms):
+            await self._entitlements.change(customer, with_people(everybody_by(_stranger)), "forget")
         held = kept_subscriptions(record, today)
         oldest = oldest_month(today)
         return await drop_past(
@@ -51,6 +59,18 @@ class Housekeeping:
             licence_is_over=lambda licence: licence not in held,
             spells_before_ms=now_ms - SPELL_KEPT_DAYS * DAY_MS,
         )
+
+
+def _keeps_people_too_long(record: Record, now_ms: int) -> bool:
+    """T21.3: the customer is over for 180 days, and somebody is still named."""
+    over = over_ms(record)
+    if record.customer is None or over is None or now_ms - over <= PEOPLE_KEPT_MS:
+        return False
+    return any(not STRANGER.fullmatch(address) for address in hosts_of(record.customer.document()))
+
+
+def _stranger(_: str) -> str:
+    return f"~{secrets.token_hex(16)}"
 
 
 def kept_subscriptions(record: Record, today: date) -> frozenset[str]:

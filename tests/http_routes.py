@@ -30,6 +30,7 @@ ADMIN_ROUTES = {
     f"{ONE}/calling": "GET, HEAD",
     f"{ONE}/events": "GET, HEAD",
     f"{ONE}/compliance": "GET, HEAD",
+    f"{ONE}/persons/{{person}}": "DELETE, GET, HEAD, PATCH",
     f"{ONE}/suspend": "POST",
     f"{ONE}/resume": "POST",
     f"{ONE}/terminate": "POST",
@@ -71,6 +72,7 @@ BODIES: list[tuple[Listener, str, str, int, dict[str, Any]]] = [
     ("admin", "POST", "/v1/customers/acme/certifications", 64 * KIB, COUNT),
     ("admin", "POST", "/v1/customers/acme/employee-count", 64 * KIB, COUNT),
     ("admin", "POST", "/v1/customers/acme/assists", 64 * KIB, ASSIST),
+    ("admin", "PATCH", "/v1/customers/acme/persons/carol@acme.example", 64 * KIB, {"person": "dana@acme.example"}),
 ]
 """Every route that takes a body: listener, method, path, bytes that it takes, and a good body."""
 
@@ -79,6 +81,7 @@ def filled(path: str, **names: str) -> str:
     """The path of a route about the things that tests know, or others."""
     known = {
         "customer": "acme", "connection": "live", "service": "meeting", "meeting": "m1", "host": "alice@acme.example", "node": "media-1",
+        "person": "carol@acme.example",
     }  # fmt: skip
     return path.format(**{**known, **names})
 

@@ -18,15 +18,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
-from fault_world import Site, World, eventually
+from fault_world import World, eventually
 from redis.asyncio import Redis
 from redis_processes import RedisProcess
 from sqlalchemy import Row, func, select
 from sqlalchemy.engine import URL
-from support import customer_data, join_data, ports
+from support import RunningGateway, customer_data, join_data, ports
 
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.days import day_at
@@ -162,12 +162,24 @@ class TrueLeg:
     ended: Window | None = None
 
 
+class Door(Protocol):
+    """A gateway as callers see it."""
+
+    @property
+    def url(self) -> str:
+        """Where joins are asked for."""
+
+    @property
+    def gateway(self) -> RunningGateway:
+        """Its process."""
+
+
 @dataclass(slots=True)
 class Caller:
     """Calls for one customer through the admin and the public listener of gateways, one thing after the other."""
 
     customer: str
-    site: Callable[[], Site]
+    site: Callable[[], Door]
     seed: int = 0
     committed: int = COMMITTED
     ceiling: int = CEILING

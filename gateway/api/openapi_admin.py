@@ -141,7 +141,7 @@ def _person_paths() -> dict[str, Any]:
     cursor = parts.query("cursor", {"type": "string", "pattern": CURSOR}, "More of `legs`, as the page before said.")
     export = parts.operation("Everything that is kept about a person", parts.ref("PersonBody"), (*FAULTS, 404))
     correct = parts.operation("Correct the address of a person", parts.ref("PersonDoneBody"), CHANGE_FAULTS)
-    erase = parts.operation("Erase a person", parts.ref("PersonDoneBody"), (*FAULTS, 409))
+    erase = parts.operation("Erase a person", parts.ref("PersonDoneBody"), (*FAULTS, 404, 409))
     return {
         f"{ONE}/persons/{{person}}": {
             "parameters": [_id("person")],

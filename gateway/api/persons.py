@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from gateway.api.addressed import ONE, PAGE_MAX, addressed, id_in_url, number_of
+from gateway.api.addressed import ENTITLEMENTS, ONE, PAGE_MAX, addressed, id_in_url, no_customer, number_of
 from gateway.api.http import body_of, json_response, query_of
 from gateway.api.ledger_reports import ledger_unavailable
 from gateway.api.person_bodies import decode_person, done_body, person_body
 from gateway.api.problems import Problem, invalid, invalid_catalogue
+from gateway.domain.addresses import normal_address
 from gateway.domain.catalogue import CatalogueInvalid
 from gateway.ledger.database import LedgerUnavailable
 from gateway.ledger.persons import Place
@@ -35,7 +36,8 @@ def routes() -> list[web.RouteDef]:
 async def export(request: web.Request) -> web.Response:
     """Everything that is kept about the person; what there may be much of comes page by page."""
     customer, token = addressed(request, "admin")
-    person = id_in_url(request, "person")
+    person = _address(request)
+    await _known(request, customer)
     query = query_of(request, ("cursor", "limit"))
     limit = number_of(query, "limit", PAGE_DEFAULT, 1, PAGE_MAX)
     if "cursor" in query and not re.match(CURSOR, query["cursor"]):
@@ -51,9 +53,12 @@ async def export(request: web.Request) -> web.Response:
 async def correct(request: web.Request) -> web.Response:
     """The person goes by another address, in what is and in what was."""
     customer, token = addressed(request, "admin")
-    person = id_in_url(request, "person")
+    person = _address(request)
+    await _known(request, customer)
     query_of(request)
     asked = decode_person(await body_of(request))
+    if not normal_address(asked.person):
+        raise invalid("$.person", "is no id of a person")
     with _faults_told():
         done = await request.app[PEOPLE].correct(customer, person, asked.person, token.id)
     if done.is_nothing:
@@ -64,11 +69,25 @@ async def correct(request: web.Request) -> web.Response:
 async def erase(request: web.Request) -> web.Response:
     """Nobody can tell any more that it was this person; figures stay. To do it again is harmless, and goes on with what could not be done."""
     customer, token = addressed(request, "admin")
-    person = id_in_url(request, "person")
+    person = _address(request)
+    await _known(request, customer)
     query_of(request)
     with _faults_told():
         done = await request.app[PEOPLE].erase(customer, person, token.id)
     return json_response(done_body(customer, done))
+
+
+def _address(request: web.Request) -> str:
+    found = id_in_url(request, "person")
+    if not normal_address(found):
+        raise invalid("person", "is no id of a person")
+    return found
+
+
+async def _known(request: web.Request, customer: str) -> None:
+    """There is, or was, such a customer. Raises Problem."""
+    if (await request.app[ENTITLEMENTS].load(customer)).record.version == 0:
+        raise no_customer()
 
 
 def _nobody() -> Problem:

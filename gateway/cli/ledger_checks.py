@@ -1,5 +1,6 @@
 """`gateway ledger verify`, `explain` and `what-if`: whether figures hold, why they are what they are, and what they would have been."""
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,26 +37,32 @@ def verify(
     ] = None,
     first: First = None,
     last: Last = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="Compare with the registers of this store as well. [default: without a store]")
+    ] = None,
     ledger_url: LedgerUrl = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Recompute days that are over, and compare with what was written and remembered; exit code 1 where anything differs."""
+    """Recompute days that are over, and compare with what was written, registered and remembered; exit code 1 where anything differs."""
     ledger = Ledger("verify", ledger_url, data_dir)
     days = ledger.days(first, last)
 
     async def work(database: "Database") -> "Verified":
         from gateway.ledger.checking import Check  # noqa: PLC0415 - keeps `gateway --help` fast
         from gateway.ledger.figures import Figures  # noqa: PLC0415
+        from gateway.ledger.registers import registers_at  # noqa: PLC0415
 
-        check = Check(Figures(database), None, None)
-        with _progress() as progress:
+        async with contextlib.AsyncExitStack() as stack:
+            store = await stack.enter_async_context(registers_at(redis_url)) if redis_url else None
+            check = Check(Figures(database), None, store.of if store else None)
+            progress = stack.enter_context(_progress())
             task = progress.add_task("days", total=None)
             return await check.verify(
                 customer, *days, ledger.now_ms, lambda done, total: progress.update(task, completed=done, total=total)
             )
 
-    found = ledger.read(work, customer)
+    found = ledger.read_with_store(work, customer)
     rows = [
         [of, _date(one.day), one.pool, *[getattr(one, name) for name in DIFFERENCE_COLUMNS[3:]]]
         for of, one in found.differences

@@ -43,6 +43,7 @@ def run(
 
 
 async def _run(settings: Any, *, take_over: bool) -> None:
+    from gateway.core import Telemetry  # noqa: PLC0415
     from gateway.ledger.database import open_when_there  # noqa: PLC0415
     from gateway.ledger.service import LedgerService  # noqa: PLC0415
 
@@ -57,9 +58,11 @@ async def _run(settings: Any, *, take_over: bool) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await opening
         return
-    database = await opening
+    database, telemetry = await opening, Telemetry()
     try:
-        await LedgerService(settings, settings.redis_url, database, take_over=take_over).run(stop)
+        await LedgerService(settings, settings.redis_url, database, telemetry.emit, telemetry, take_over=take_over).run(
+            stop
+        )
     finally:
         stopped.cancel()
         await database.close()

@@ -63,6 +63,17 @@ class Ledger:
         except LedgerUnavailable as error:
             raise self.failed(str(error)) from None
 
+    def read_with_store(self, work: "Callable[[Database], Awaitable[T]]", customer: str | None = None) -> T:
+        """The same, of work that asks a store as well."""
+        from gateway.kernel.errors import StoreError  # noqa: PLC0415
+
+        try:
+            return self.read(work, customer)
+        except StoreError as error:
+            raise self.failed(str(error)) from None
+        except ValueError as error:
+            raise self.refused("--redis-url", str(error)) from None
+
     async def _read(self, work: "Callable[[Database], Awaitable[T]]", customer: str | None) -> T:
         from gateway.ledger.database import Database  # noqa: PLC0415
 

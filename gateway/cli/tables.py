@@ -1,5 +1,6 @@
 """Tables in the terminal; plain text where nobody looks at them through one."""
 
+import sys
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -8,9 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 
+PIPED_WIDTH = 240
+
+
 def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a table; numbers stand on the right."""
-    Console().print(table(columns, rows))
+    # Where nobody looks through a terminal there is no edge at which to break lines.
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table(columns, rows))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
@@ -18,7 +23,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str |
     made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for position, column in enumerate(columns):
         numeric = bool(rows) and all(row[position] is None or isinstance(row[position], int) for row in rows)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")  # nothing is cut off
+        made.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")  # nothing is cut off
     for row in rows:
         made.add_row(*["-" if value is None else escape(str(value)) for value in row])
     return made

@@ -79,7 +79,7 @@ Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-
 class Model(BaseModel):
     """A frozen value that refuses unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, regex_engine="python-re")
+    model_config = ConfigDict(extra="forbid", frozen=True, regex_engine="python-re", hide_input_in_errors=True)
 
 
 class Term(Model):

@@ -57,10 +57,10 @@ class Person:
         return self.is_meant_by(who) or who.strip().casefold() in self.full_names
 
     def pattern(self) -> re.Pattern[str] | None:
-        """The address in any spelling, and the full names, within a text; None: it is too short to be told from other words."""
-        local, at, domain = self.address.rpartition("@")
+        """The address in any spelling, and the full names, within a text; None: it could be any word."""
+        local, _, domain = self.address.rpartition("@")
         parts = [re.escape(name) for name in self.full_names]
-        if at:
+        if local and domain:
             parts.append(rf"{re.escape(local)}(?:\+[^@\s]*)?@{re.escape(domain)}")
         return re.compile(rf"(?<![\w.])(?:{'|'.join(parts)})(?![\w-])", re.IGNORECASE) if parts else None
 

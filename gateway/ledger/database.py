@@ -66,6 +66,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self._is_checked = False
+        self._file: tuple[int, int] | None = None
 
     @property
     def kind(self) -> str:
@@ -125,8 +126,8 @@ class Database:
     async def _transaction(
         self, isolation: IsolationLevel, begin: str, *, check: bool = True
     ) -> AsyncIterator[AsyncConnection]:
-        if check and not self._is_there():
-            raise LedgerUnavailable(f"the ledger at {self.shown}: there is no such file")
+        if check and self.kind == "sqlite":
+            await self._look_at_file()
         try:
             async with self.engine.connect() as connection:
                 if self.kind != "sqlite":
@@ -141,9 +142,15 @@ class Database:
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise LedgerUnavailable(f"the ledger at {self.shown}: {_why(error)}") from error
 
-    def _is_there(self) -> bool:
-        # SQLite would make an empty file.
-        return self.kind != "sqlite" or Path(str(self.engine.url.database)).exists()
+    async def _look_at_file(self) -> None:
+        # SQLite would make an empty file where there is none, and go on in one that was replaced by a copy.
+        file = _file_at(Path(str(self.engine.url.database)))
+        if file is None:
+            raise LedgerUnavailable(f"the ledger at {self.shown}: there is no such file")
+        if self._file not in (None, file):
+            await self.engine.dispose()
+            self._is_checked = False
+        self._file = file
 
     @property
     def shown(self) -> str:
@@ -151,9 +158,20 @@ class Database:
         return self.engine.url.render_as_string(hide_password=True)
 
 
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file is there; None: none that can be reached."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(url, connect_args={"timeout": BUSY_S}, pool_size=4, max_overflow=4)
+        engine = create_async_engine(
+            url, connect_args={"timeout": BUSY_S}, pool_size=4, max_overflow=4, hide_parameters=True
+        )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine
     return create_async_engine(
@@ -162,6 +180,7 @@ def _engine(url: URL) -> AsyncEngine:
         max_overflow=4,
         pool_timeout=CONNECT_S,
         pool_pre_ping=True,
+        hide_parameters=True,  # they hold people, and errors are logged
         connect_args={
             "timeout": CONNECT_S,
             "command_timeout": STATEMENT_S,

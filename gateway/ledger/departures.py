@@ -7,8 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.addresses import normal_address
-from gateway.domain.customer import EndsOnNotice, Subscription
-from gateway.domain.days import DAY_MS, day
+from gateway.domain.departure import over_ms
 from gateway.domain.person import Rewriting, everybody_by, hosts_of
 from gateway.ledger import schema
 from gateway.ledger.database import Database
@@ -16,9 +15,6 @@ from gateway.ledger.erasure import DOCUMENTS_AT_ONCE, count_forgetting, rewrite_
 from gateway.ledger.interning import PERSON, PSEUDONYM, key_of, pseudonym
 from gateway.ledger.lease import Lease
 from gateway.stored_record import decode_record
-
-
-KEPT_MS = 180 * DAY_MS
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -35,11 +31,8 @@ def standing_of(document: bytes, at_ms: int) -> Standing:
     record = decode_record(1, document)
     if record.customer is None:
         return Standing(over_ms=at_ms)
-    last = max([_last_day(held) for held in record.customer.subscriptions], default=None)
-    over_ms = at_ms if last is None else day(last).end_ms
-    if record.status == "terminated":
-        over_ms = min(over_ms, record.status_at_ms or at_ms)
-    return Standing(record.customer.retention_days, over_ms)
+    over = over_ms(record)
+    return Standing(record.customer.retention_days, at_ms if over is None else over)
 
 
 async def forget_customer(database: Database, lease: Lease, customer: str, now_ms: int) -> int:
@@ -117,9 +110,3 @@ async def _page(connection: AsyncConnection, customer: str, after: int) -> list[
 def _hosts(document: bytes) -> set[str]:
     found = hosts_of(msgspec.json.decode(document)) if document else ()
     return {normal_address(address) for address in found if not PSEUDONYM.fullmatch(address)}
-
-
-def _last_day(held: Subscription) -> int:
-    last = held.term.last.toordinal()
-    ends_on = held.ends_on if isinstance(held, EndsOnNotice) else None
-    return last if ends_on is None else min(last, ends_on.toordinal())

@@ -216,9 +216,9 @@ def _one_leg(customer: str) -> Any:
 
 async def _forget_meetings(connection: AsyncConnection, customer: str, person: Person) -> int:
     """Meetings that are called by the address: each is another one from now on, under a pseudonym of its own."""
-    local, at, domain = person.address.rpartition("@")
+    local, _, domain = person.address.rpartition("@")
     pattern = dataclasses.replace(person, full_names=frozenset()).pattern()
-    if not at or pattern is None:
+    if pattern is None:
         return 0
     names = schema.names
     like = names.c.name.icontains(local, autoescape=True) & names.c.name.icontains(domain, autoescape=True)

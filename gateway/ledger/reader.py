@@ -21,6 +21,8 @@ PAGE = 500
 KEPT = 1_000
 """Entries that stay in each outbox although they are stored."""
 TRIM_EVERY_S = 5.0
+PAGES_MAX = 200
+"""Pages that `read_on` reads."""
 
 _log = structlog.get_logger("gateway.ledger")
 
@@ -53,6 +55,17 @@ class Reader:
     def is_read(self, bucket: int, until_ms: int) -> bool:
         """Whether everything that happened in the bucket until then is stored."""
         return self._complete_ms[bucket] >= until_ms
+
+    async def read_on(self, bucket: int, until_ms: int) -> bool:
+        """Reads until everything that happened in the bucket until then is stored; False: its server does not answer, or far too much happens.
+
+        Raises as `run_once`.
+        """
+        for _ in range(PAGES_MAX):
+            if self.is_read(bucket, until_ms):
+                return True
+            await self.run_once()
+        return self.is_read(bucket, until_ms)
 
     async def run_once(self) -> int:
         """Reads a page of each bucket; how many entries there were.

@@ -13,6 +13,9 @@ from gateway.domain.days import DAY_MS
 from gateway.ledger import schema
 
 
+LONG_HELD_MS = schema.legs.c.held_ms + 0
+"""`held_ms` beside `schema.LONG`: SQLite would take the primary key for the column itself, and look through all of a customer's past."""
+
 _SHAPE = msgspec.json.Decoder(Shape)
 
 
@@ -34,7 +37,7 @@ async def each_stretch(
     legs = schema.legs
     ended_late = or_(legs.c.freed_ms > from_ms, legs.c.until_ms > from_ms)
     recent = and_(legs.c.held_ms >= from_ms - DAY_MS, legs.c.held_ms < until_ms, ended_late)
-    long = and_(schema.LONG, legs.c.freed_ms > from_ms, legs.c.held_ms < from_ms - DAY_MS)
+    long = and_(schema.LONG, legs.c.freed_ms > from_ms, LONG_HELD_MS < from_ms - DAY_MS)
     for part in (recent, long):
         rows = await connection.execute(_columns(legs).where(legs.c.customer == customer, part))
         for row in rows:

@@ -25,8 +25,6 @@ from gateway.ledger.writer import Writer
 SETTLED_MS = NODE_LEASE_MS + 5_000
 """After a loss nodes bring their legs back within a lease; so long nothing is said to be lost."""
 PAGE_LEGS = 500
-READS_MAX = 200
-"""Pages that are read for one comparison."""
 
 _log = structlog.get_logger("gateway.ledger")
 
@@ -52,13 +50,8 @@ class Reconcile:
         before = await self._live(bucket)
         stored = await self._stored(bucket)
         # What happened while the store was looked through decides before what was seen there.
-        now_ms = self._kernel.store_now_ms()
-        for _ in range(READS_MAX):
-            if self._reader.is_read(bucket, now_ms):
-                break
-            await self._reader.run_once()
-        else:
-            return  # its server does not answer, or far too much happens: later
+        if not await self._reader.read_on(bucket, self._kernel.store_now_ms()):
+            return
         after = await self._live(bucket)
         position = self._writer.positions[bucket]
         stretches = Stretches(dict(after))

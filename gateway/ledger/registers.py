@@ -1,16 +1,19 @@
 """The registers of the store, for the three-way check."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
 from gateway.entitlements import Entitlements
-from gateway.kernel import outcomes
-from gateway.kernel.errors import OutcomeUnknown
+from gateway.kernel import outcomes, scripts
+from gateway.kernel.errors import OutcomeUnknown, StoreUnavailable
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import Register
+from gateway.kernel.store import open_store
 
 
 ROLLS_MAX = 4
+CONNECT_S = 5.0
 
 
 class StoreRegisters:
@@ -32,3 +35,22 @@ class StoreRegisters:
         places = [(day, pool) for day in days for pool in METERED_POOLS]
         found = await self._kernel.days(customer, [(day, REPORTED_POOLS[pool]) for day, pool in places])
         return {place: register for place, register in zip(places, found, strict=True) if register is not None}
+
+
+@contextlib.asynccontextmanager
+async def registers_at(redis_url: str) -> AsyncIterator[StoreRegisters]:
+    """The registers of the store at a URL, for somebody who has no kernel.
+
+    Raises:
+        ValueError: the URL names no store.
+        StoreUnavailable: it does not answer.
+    """
+    loaded = scripts.load(None)
+    store = open_store(redis_url, loaded.values())
+    try:
+        if not await store.start(CONNECT_S):
+            raise StoreUnavailable(f"the store: {store.last_error or 'no answer'}")
+        kernel = Kernel(store, loaded, decision_timeout_s=CONNECT_S)
+        yield StoreRegisters(kernel, Entitlements(kernel, lambda _: None))
+    finally:
+        await store.close()

@@ -39,15 +39,13 @@ class Restoring:
             return
         self._compared_at = time.monotonic()
         for bucket, known in (await self._parts.recollection.versions()).items():
-            asked_ms = self._parts.kernel.store_now_ms()
             stored = await self._parts.liveness.customers(bucket)
             if any(version > stored.get(customer, 0) for customer, version in known.items()) or self._is_new_doubt(
                 bucket
             ):
                 await self._put_back(bucket, known)
-            ahead = {customer: version for customer, version in stored.items() if version > known.get(customer, 0)}
-            if ahead and self._parts.reader.is_read(bucket, asked_ms):
-                await self._take_over(ahead)
+            if any(version > known.get(customer, 0) for customer, version in stored.items()):
+                await self._take_over(bucket, stored)
 
     def _is_new_doubt(self, bucket: int) -> bool:
         return (
@@ -66,8 +64,14 @@ class Restoring:
             self._restored[bucket] = position.id.epoch
         _log.warning("ledger.restored", bucket=bucket, customers=len(known))
 
-    async def _take_over(self, ahead: Mapping[str, int]) -> None:
-        """Entitlements that the store has, and of which no entry told."""
+    async def _take_over(self, bucket: int, stored: Mapping[str, int]) -> None:
+        """Entitlements that the store has, and of which no entry told; those that wait to be read tell more."""
+        if not await self._parts.reader.read_on(bucket, self._parts.kernel.store_now_ms()):
+            return
+        known = (await self._parts.recollection.versions())[bucket]
+        ahead = [customer for customer, version in stored.items() if version > known.get(customer, 0)]
+        if not ahead:
+            return
         rows = []
         for customer in ahead:
             found = await self._parts.kernel.entitlements(customer)

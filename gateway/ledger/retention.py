@@ -17,10 +17,11 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.days import DAY_MS
+from gateway.domain.departure import PEOPLE_KEPT_MS
 from gateway.kernel.keys import bucket_of
 from gateway.ledger import schema
 from gateway.ledger.database import Database
-from gateway.ledger.departures import KEPT_MS, Standing, forget_customer, forget_hosts, standing_of
+from gateway.ledger.departures import Standing, forget_customer, forget_hosts, standing_of
 from gateway.ledger.lease import Lease
 from gateway.ledger.pseudonyms import Window, forget_unused, is_due, pseudonymise
 from gateway.ledger.upserts import put
@@ -104,7 +105,7 @@ class Retention:
             mark.version = version
             await self._save(customer, mark)
         over_ms, days = mark.standing.over_ms, mark.standing.retention_days
-        if over_ms is not None and now_ms - over_ms > KEPT_MS:
+        if over_ms is not None and now_ms - over_ms > PEOPLE_KEPT_MS:
             if not mark.forgotten:
                 mark.done_ms = mark.read_ms = 0  # also what retention was never asked for
             await self._pseudonymise(customer, mark, read_ms, now_ms)
@@ -173,7 +174,9 @@ class Retention:
         table = schema.versions
         async with self._database.reading() as connection:
             counts = await connection.execute(
-                select(func.max(table.c.version)).where(table.c.customer == customer, table.c.at_ms < now_ms - KEPT_MS)
+                select(func.max(table.c.version)).where(
+                    table.c.customer == customer, table.c.at_ms < now_ms - PEOPLE_KEPT_MS
+                )
             )
             oldest = counts.scalar_one_or_none()
         if oldest is None or oldest == mark.hosts_from:

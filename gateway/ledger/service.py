@@ -15,10 +15,11 @@ from collections.abc import Iterator
 import structlog
 from sqlalchemy import select
 
-from gateway.core import Telemetry
 from gateway.disk import MemoryFailed
 from gateway.entitlements import Entitlements
+from gateway.events import Emit
 from gateway.kernel import scripts
+from gateway.kernel.connection import StoreObserver
 from gateway.kernel.epochs import ToldSinceStart
 from gateway.kernel.errors import StoreError
 from gateway.kernel.kernel import Kernel
@@ -50,19 +51,27 @@ _log = structlog.get_logger("gateway.ledger")
 class LedgerService:
     """Writes the ledger as long as it runs."""
 
-    def __init__(self, settings: Settings, redis_url: str, database: Database, *, take_over: bool = False) -> None:
-        telemetry = Telemetry()
+    def __init__(
+        self,
+        settings: Settings,
+        redis_url: str,
+        database: Database,
+        emit: Emit,
+        observer: StoreObserver,
+        *,
+        take_over: bool = False,
+    ) -> None:
         loaded = scripts.load(None)
         self._settings = settings
         self._database = database
         self._take_over = take_over
         self._told = ToldAndRead()
-        self._stores = [open_store(redis_url, loaded.values(), telemetry) for _ in range(2)]
+        self._stores = [open_store(redis_url, loaded.values(), observer) for _ in range(2)]
         kernel = Kernel(
             self._stores[0],
             loaded,
             decision_timeout_s=STORE_TIMEOUT_S,
-            emit=telemetry.emit,
+            emit=emit,
             told=self._told,
             outbox_max=settings.outbox_max,
         )
@@ -70,8 +79,8 @@ class LedgerService:
         self._outbox = Outbox(self._stores[1], loaded, timeout_s=STORE_TIMEOUT_S)
         self._liveness = Liveness(kernel.urgent)
         self._recollection = LedgerRecollection(database)
-        self._entitlements = Entitlements(kernel, telemetry.emit, self._recollection)
-        self._recovery = Recovery(kernel, self._liveness, self._entitlements, self._recollection, telemetry.emit)
+        self._entitlements = Entitlements(kernel, emit, self._recollection)
+        self._recovery = Recovery(kernel, self._liveness, self._entitlements, self._recollection, emit)
         self._lease = Lease(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -147,7 +156,7 @@ def _told(event: str) -> Iterator[None]:
     """What is away comes back: it is told, and tried again."""
     try:
         yield
-    except (StoreError, LedgerUnavailable, MemoryFailed, LeaseLost) as error:
+    except (StoreError, LedgerUnavailable, MemoryFailed, LeaseLost, ReadByAnother) as error:
         _log.warning(event, error=str(error))
 
 

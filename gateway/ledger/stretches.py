@@ -5,7 +5,10 @@ relies on the one before it: the record of the leg that it carries says what is 
 """
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.billing.stretch import READOPTION_MS
@@ -26,8 +29,7 @@ ENDS = frozenset({"release", "reclaim"})
 BEGINS = frozenset({"admit", "adopt", "move"})
 
 
-@dataclass(frozen=True, slots=True)
-class Going:
+class Going(msgspec.Struct, frozen=True):
     """A stretch that goes on; or one that was reclaimed or lost, and waits to be adopted again (`freed` is set)."""
 
     customer: str

@@ -19,8 +19,9 @@ MakeGateway = Callable[..., Awaitable[RunningGateway]]
 SECONDS = 15.0
 """Changes of the file of tokens are taken over within this time."""
 
+REPORTS = ("usage", "connections", "overage", "active-hosts", "calling", "events", "compliance")
 READ_ROUTES = {
-    "/v1/customers", "/v1/nodes", "/metrics", *[f"{ONE}/{report}" for report in ("usage", "connections", "overage", "events", "compliance")],
+    "/v1/customers", "/v1/nodes", "/metrics", *[f"{ONE}/{report}" for report in REPORTS],
 }  # fmt: skip
 READ_AND_CHANGED = {ONE, f"{ONE}/assists"}
 """Read by GET, changed by all other methods."""

@@ -75,15 +75,9 @@ class World:
 
 
 async def begun(make_gateway: MakeGateway, store_url: str, folder: Path) -> World:
-    """A gateway that reads its ledger."""
+    """A gateway with a ledger."""
     gateway = await make_gateway(env={"GATEWAY_LEDGER_URL": f"sqlite:///{folder}/data/ledger.db"})
-    made = World(gateway, People(gateway), store_url, folder / "data")
-
-    async def is_read() -> bool:
-        return (await made.people.ask("GET", "persons/nobody@acme.example")).status == 404
-
-    await made.until(is_read, "the ledger has begun")
-    return made
+    return World(gateway, People(gateway), store_url, folder / "data")
 
 
 @pytest.fixture
@@ -96,6 +90,11 @@ async def play(world: World) -> None:
     """What people and media servers do."""
     people = world.people
     await people.hold(HOLDING, ports(1, enforcement="metered"))
+
+    async def is_read() -> bool:
+        return (await people.ask("GET", "persons/nobody@acme.example")).status == 404
+
+    await world.until(is_read, "the ledger can be read")
     await people.post(f"hosts/{ALICE}/suspend", {"reason": "aup"})
     assert "host_suspended" == await world.join("c0", host=ALICE)
     await people.post(f"hosts/{ALICE}/resume", {})
@@ -129,13 +128,18 @@ async def test_T21_4_a_person_is_erased_everywhere_and_the_figures_stay(
     await world.release("c1", "c2", "c3")
     assert [] == await people.refused(409, "DELETE", one)
     await people.hold(corporate(certifications=CERTIFIED), ports(1, enforcement="metered"))
-    before = await people.get("overage")
     seen = await marks(world)
 
     async def read() -> bool:
         return {"dump: alice.archer", "ledger.db-wal: alice.archer"} <= set(await world.found())
 
     await world.until(read, "she stands everywhere")
+
+    async def told() -> bool:
+        return all("state" in row for row in (await people.get("overage"))["rows"])
+
+    await world.until(told, "the figures are the ledger's")
+    before = await people.get("overage")
 
     answer = await people.ask("DELETE", one)
 

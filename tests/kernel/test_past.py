@@ -1,6 +1,7 @@
 """What is remembered after the legs have gone: marks, ages, spells; and that it is forgotten when nothing asks for it any more."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from gateway.core import Core
 from gateway.domain.changes import removed
 from gateway.domain.claims import level_of, member_of
 from gateway.domain.days import day
+from gateway.domain.departure import PEOPLE_KEPT_MS
 from gateway.housekeeping import Housekeeping
 from gateway.kernel.keys import keys_of
 from gateway.kernel.outcomes import Age, Past
@@ -492,3 +494,23 @@ async def test_house_is_kept_where_nothing_was_ever_installed(stage: Stage) -> N
     """There is nothing to forget."""
     assert 0 == await Housekeeping(stage.core.kernel, stage.core.entitlements).run()
     assert "attendees" == level_of("attendees:event:e1")
+
+
+async def test_T21_3_180_days_after_a_customer_is_over_the_store_names_nobody_of_it(stage: Stage) -> None:
+    """To the millisecond; the customer, its quantities and its terms stay, and nothing changes when it is done again."""
+    last = TODAY + timedelta(days=9)
+    await stage.holds(named_hosts("ann", "bob", id="hosts", **term(TODAY, last)))
+    housekeeping = Housekeeping(stage.core.kernel, stage.core.entitlements)
+    over_ms = day(last.toordinal()).end_ms + PEOPLE_KEPT_MS
+    await stage.at(over_ms)
+    await housekeeping.of_customer("acme")
+    assert b"ann@acme.example" in (await stage.core.kernel.entitlements("acme")).document
+
+    await stage.at(over_ms + 1)
+    await housekeeping.of_customer("acme")
+    found = await stage.core.kernel.entitlements("acme")
+    await housekeeping.of_customer("acme")
+
+    assert not re.findall(rb"[a-z]+@acme\.example|ann|bob", found.document, re.IGNORECASE)
+    assert 2 == len(set(re.findall(rb"~[0-9a-f]{32}", found.document)))
+    assert found.version == (await stage.core.kernel.entitlements("acme")).version

@@ -83,6 +83,19 @@ async def test_T4_3_a_leg_over_midnight_counts_at_the_first_instant_of_the_new_d
     ]
 
 
+@ON_ONE
+async def test_T4_3_a_leg_that_ends_at_midnight_held_its_seat_then_and_is_not_billed(ledger_database: Database) -> None:
+    """Asked for by itself, the new day has a peak of 0 billed, and of one seat: the store opens the day before it takes the release."""
+    acme = await Bucket.open(ledger_database)
+    acme.install(metered(0), at(DAY, 0))
+    acme.admit("a", at(DAY, 9))
+    acme.release("a", DAY.end_ms)
+    await acme.write()
+    found = await figures_of(ledger_database, NEXT.ordinal)
+
+    assert [(0, 0, 1)] == [(row.peak, row.overage, row.held_peak) for row in found]
+
+
 async def test_a_leg_that_is_adopted_again_is_billed_without_a_gap(ledger_database: Database) -> None:
     """Reclaimed at 10:00 and adopted again 90 minutes later: with another from 10:30 to 11:00 two are billed, though one seat was held."""
     acme = await Bucket.open(ledger_database)

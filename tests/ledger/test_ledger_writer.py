@@ -374,6 +374,28 @@ async def test_a_large_batch_of_all_buckets_is_one_transaction(ledger_database: 
     assert await count_of(ledger_database, schema.positions) == 64
 
 
+@pytest.mark.parametrize("ledger_kind", ["sqlite"], indirect=True)
+async def test_a_report_does_not_look_through_all_of_a_customers_past(ledger_database: Database) -> None:
+    """Stretches of long ago that are still there are found by an index of their own."""
+    asked: list[tuple[str, Any]] = []
+
+    def before(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if "FROM legs" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(ledger_database.engine.sync_engine, "before_cursor_execute", before)
+    async with ledger_database.reading() as connection:
+        await stretches(connection, "acme", START, START + 1)
+        plans = [
+            (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).mappings().one()["detail"]
+            for statement, parameters in list(asked)
+        ]
+    assert plans == [
+        "SEARCH legs USING PRIMARY KEY (customer=? AND held_ms>? AND held_ms<?)",
+        "SEARCH legs USING INDEX ix_legs_long (customer=? AND freed_ms>?)",
+    ]
+
+
 # ---- the lease
 
 

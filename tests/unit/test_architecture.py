@@ -65,6 +65,11 @@ FORBIDDEN = {
     "journal.py": ("aiohttp", "redis", "hiredis", "prometheus_client", *ABOVE),
     "remembered.py": (*OUTSIDE, *ABOVE),
     "disk.py": ("aiohttp", "redis", "hiredis", "prometheus_client", *ABOVE),
+    "ledger": ("redis", "hiredis", "prometheus_client", "aiohttp.web", *ABOVE),
+    "companion.py": ("aiohttp", "redis", "hiredis", "prometheus_client", *ABOVE),
+    "people.py": ("redis", "hiredis", "prometheus_client", *ABOVE),
+    "person_traces.py": ("redis", "hiredis", "prometheus_client", *ABOVE),
+    "recollection.py": (*OUTSIDE, *ABOVE, "gateway.ledger", "gateway.kernel"),
     "client": ("redis", "hiredis", "prometheus_client", "structlog", "gateway.kernel", "gateway.domain", *ABOVE),
     "processes.py": (*OUTSIDE, *ABOVE),
     "workers.py": ("aiohttp", "redis", "hiredis", "prometheus_client", *ABOVE),
@@ -109,6 +114,7 @@ def test_a_module_is_described_and_small(module: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno >= FUNCTION_LINES_MAX
+        and module.parent.name != "versions"  # a migration is a list of what it makes
     ]
 
     assert ast.get_docstring(tree)

@@ -189,23 +189,23 @@ def lost(entry: Entries) -> Stretches:
     """A connected leg that the store does not have any more."""
     stretches = Stretches({})
     stretches.apply(entry("admit", START, START, START))
-    stretches.lose([("acme", "leg"), ("acme", "unknown")], EntryId(EPOCH + 1, 0), START + 900, START + 600)
+    stretches.lose([("acme", "leg"), ("acme", "unknown")], EntryId(EPOCH + 1, 0), START + 600)
     return stretches
 
 
 def test_a_lost_leg_is_billed_until_it_was_known_to_live(entry: Entries) -> None:
     """Nobody knows when it ended, so it waits to be found."""
     assert [row(each) for each in lost(entry).going.values()] == [
-        ("leg", 0, START, START + 900, START, START + 600, "lost")
+        ("leg", 0, START, START + 600, START, START + 600, "lost")
     ]
 
 
 def test_a_leg_is_lost_once(entry: Entries) -> None:
     """What waits already keeps the instant at which it was given up."""
     stretches = lost(entry)
-    stretches.lose([("acme", "leg")], EntryId(EPOCH + 2, 0), START + 9_000, START + 6_000)
+    stretches.lose([("acme", "leg")], EntryId(EPOCH + 2, 0), START + 6_000)
     assert [row(each) for each in stretches.going.values()] == [
-        ("leg", 0, START, START + 900, START, START + 600, "lost")
+        ("leg", 0, START, START + 600, START, START + 600, "lost")
     ]
 
 
@@ -223,7 +223,7 @@ def test_a_lost_leg_that_is_adopted_is_billed_without_a_gap(entry: Entries) -> N
     """As one that was reclaimed."""
     stretches = lost(entry)
     stretches.apply(entry("adopt", START + 2_000, START + 2_000, START + 2_000))
-    assert [row(each) for each in stretches.over] == [("leg", 0, START, START + 900, START, START + 2_000, "lost")]
+    assert [row(each) for each in stretches.over] == [("leg", 0, START, START + 600, START, START + 2_000, "lost")]
     assert [row(each) for each in stretches.going.values()] == [
         ("leg", 1, START + 2_000, None, START + 2_000, None, "")
     ]
@@ -264,6 +264,18 @@ def test_a_leg_whose_beginning_was_never_read_is_known_from_its_record(
     """Every entry carries the leg, so that a gap costs no more than what happened in it."""
     first = entry(op, START + 70, START, connected_ms, cause="x" if op.startswith("re") else "", alive_ms=START + 60)
     assert after(first) == (over, going)
+
+
+@pytest.mark.parametrize("op", ["release", "reclaim"])
+def test_a_leg_ends_once(entry: Entries, op: str) -> None:
+    """A store that was set back may end a leg again that has ended here, in the same batch or long before."""
+    ended = Stretches({}, ended={("acme", "before", START)})
+    ended.apply(entry("admit", START, START, START))
+    ended.apply(entry("release", START + 50, START, START, cause="released"))
+    ended.apply(entry(op, START + 90, START, START, cause="released"))
+    ended.apply(entry(op, START + 90, START, START, cause="released", connection="before"))
+    assert [row(each) for each in ended.over] == [("leg", 0, START, START + 50, START, START + 50, "released")]
+    assert ended.going == {}
 
 
 def test_a_leg_whose_end_was_never_read_is_billed_nothing_more(entry: Entries) -> None:
