@@ -18,7 +18,7 @@ from gateway.events import Decided, Event
 from gateway.housekeeping import Housekeeping
 from gateway.kernel import scripts
 from gateway.kernel.kernel import Kernel
-from gateway.kernel.keys import bucket_of
+from gateway.kernel.keys import bucket_of, keys_of
 from gateway.kernel.liveness import Liveness
 from gateway.kernel.outbox import Outbox
 from gateway.kernel.outcomes import Age, Mark
@@ -76,7 +76,7 @@ class TwinCore:
         operations = [
             (30, self.admit), (12, self.leave), (8, self.move), (8, self.confirm), (4, self.preview), (8, self.beat), (6, self.sweep),
             (4, self.time_passes), (2, self.change), (1, self.another_server), (1, self.node_leaves), (1, self.keep_house), (2, self.read),
-            (1, self.ledger_reminds), (1, self.ledger_trims),
+            (1, self.ledger_reminds), (1, self.ledger_trims), (1, self.somebody_is_renamed),
         ]  # fmt: skip
         (operation,) = self._chance.choices([each for _, each in operations], [weight for weight, _ in operations])
         with contextlib.suppress(ConnectionConflict, ConnectionUnknown):
@@ -160,6 +160,12 @@ class TwinCore:
             ledger = self._chance.choice(["one", "one", "another"])
             keep, take_over = self._chance.randrange(20), self._chance.random() < 0.3
             await outbox.trim(bucket, entries[-1].id, ledger, keep, take_over=take_over)
+
+    async def somebody_is_renamed(self) -> None:
+        """A member of a set goes by another name, whether it is there or not."""
+        script, chance = scripts.load()["rename"], self._chance
+        pair = [f"=events events.per_event\x1f{chance.choice(MEETINGS)}" for _ in range(2)]
+        await self._kernel.urgent.store.call(script, keys_of("acme", script.keys), ("0", *pair), 30.0)
 
     async def read(self) -> None:
         """Reports read, and verification finds nothing."""

@@ -8,11 +8,11 @@ from gateway.domain.billing.calling import CallingMonth, CallingUse, calling_mon
 from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.cycles import Cycle
 from gateway.domain.days import DAY_MS, day
-from gateway.ledger import held as holding
 from gateway.ledger.database import Database
 from gateway.ledger.host_reports import cycle_named
 from gateway.ledger.rate_cards import read_cards
 from gateway.ledger.selection import selected, whole_legs
+from gateway.ledger.versions import subscriptions_between, versions_of
 
 
 UNSTATED = "unstated"
@@ -32,10 +32,10 @@ class CallingReports:
         month = cycle_named(cycle)
         start_ms, end_ms = day(month.first).start_ms, day(month.last).end_ms
         async with self._database.reading() as connection:
-            versions = await holding.versions(connection, customer)
+            versions = await versions_of(connection, customer)
             legs = await _legs(connection, customer, month, now_ms)
             cards = await read_cards(connection)
-        subscriptions = holding.subscriptions_between(versions, start_ms, min(end_ms, now_ms + 1))
+        subscriptions = subscriptions_between(versions, start_ms, min(end_ms, now_ms + 1))
         return calling_months(subscriptions, [use_of(leg) for leg in legs], cards, month, now_ms)
 
 

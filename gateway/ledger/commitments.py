@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.commitment import CommitmentTimeline, Version, timelines
 from gateway.ledger import schema
-from gateway.ledger.held import versions
+from gateway.ledger.versions import versions_of
 
 
 KNOWN_MAX = 1_000
@@ -32,7 +32,7 @@ class Commitments:
         count, newest = (await connection.execute(counted)).one()
         known = self._known.get(customer)
         if known is None or known[0] != (count, newest):
-            held = await versions(connection, customer)
+            held = await versions_of(connection, customer)
             known = (count, newest), await asyncio.to_thread(timelines, in_order(held))
             self._known[customer] = known
         self._known.move_to_end(customer)

@@ -11,11 +11,11 @@ from gateway.domain.billing.events import EventFigure, EventUse, OrderFigure, ev
 from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.join import Role, Service
 from gateway.domain.plans.event_terms import EventOrder
-from gateway.ledger import held as holding
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.interning import MEETING
 from gateway.ledger.selection import predecessors, selected
+from gateway.ledger.versions import versions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class EventReplay:
     async def events(self, customer: str, now_ms: int) -> EventsReplayed:
         """All events that the ledger knows, as of an instant. One whose name was forgotten shows its pseudonym. Raises LedgerUnavailable."""
         async with self._database.reading() as connection:
-            orders = _orders(await holding.versions(connection, customer))
+            orders = _orders(await versions_of(connection, customer))
             uses = await event_uses(connection, customer, 0, now_ms)
         figures = event_figures(uses, orders, now_ms)
         return EventsReplayed(figures, order_figures(figures, orders))

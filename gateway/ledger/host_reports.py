@@ -22,11 +22,11 @@ from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.cycles import Cycle, cycle_of
 from gateway.domain.days import DAY_MS, day
 from gateway.domain.plans.active_host import ActiveHostPlan
-from gateway.ledger import held as holding
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.reading import shapes_of
 from gateway.ledger.selection import selected
+from gateway.ledger.versions import versions_of
 
 
 _NAME = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
@@ -67,7 +67,7 @@ class HostReports:
         """
         cycle_named(cycle)
         async with self._database.reading() as connection:
-            versions = await holding.versions(connection, customer)
+            versions = await versions_of(connection, customer)
             shapes = await shapes_of(connection, customer) if versions else {}
             reports = [
                 await _report(connection, customer, cycle, held, now_ms, shapes)

@@ -1,5 +1,6 @@
 """What the kernel remembers of events and hosts after their legs have gone, as the ledger knows it: for a store that has lost it."""
 
+import asyncio
 from collections import defaultdict
 
 from gateway.domain.billing.events import EventFigure
@@ -17,7 +18,8 @@ from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.event_replay import EventReplay
 from gateway.ledger.reading import names_by_id, stretches
-from gateway.ledger.versions import newest_record
+from gateway.ledger.versions import newest_version
+from gateway.stored_record import decode_record
 
 
 Remembered = tuple[dict[str, list[Mark]], list[Age]]
@@ -26,7 +28,9 @@ Remembered = tuple[dict[str, list[Mark]], list[Age]]
 
 async def remembered_past(database: Database, customer: str, now_ms: int) -> Remembered:
     """Events held under the customer's orders (T11.1, T11.5), and hosts of its current cycles (T3.3). Raises LedgerUnavailable."""
-    record = await newest_record(database, customer)
+    async with database.reading() as connection:
+        newest = await newest_version(connection, customer)
+    record = await asyncio.to_thread(decode_record, *newest) if newest else None
     if record is None or record.customer is None:
         return {}, []
     today = day_at(now_ms).ordinal

@@ -1,7 +1,5 @@
 """What the ledger remembers of customers, for a store that has lost it: entitlements, registers, what was held and by whom."""
 
-from collections import defaultdict
-
 from sqlalchemy import func, select
 
 from gateway.disk import MemoryFailed
@@ -11,6 +9,7 @@ from gateway.kernel.keys import BUCKETS, bucket_of
 from gateway.ledger import schema
 from gateway.ledger.database import Database, LedgerUnavailable
 from gateway.ledger.figures import Figures
+from gateway.ledger.versions import greatest_versions, newest_version
 from gateway.remembered import SeenRegister
 
 
@@ -27,32 +26,22 @@ class LedgerRecollection:
 
     async def versions(self) -> dict[int, dict[str, int]]:
         """The greatest version of each customer, by bucket. Raises MemoryFailed."""
-        table = schema.versions
-        statement = select(table.c.customer, func.max(table.c.version)).group_by(table.c.customer)
-        found: dict[int, dict[str, int]] = defaultdict(dict)
+        found: dict[int, dict[str, int]] = {bucket: {} for bucket in range(BUCKETS)}
         try:
             async with self._database.reading() as connection:
-                for customer, version in await connection.execute(statement):
+                for customer, version in (await greatest_versions(connection)).items():
                     found[bucket_of(customer)][customer] = version
         except LedgerUnavailable as error:
             raise MemoryFailed(str(error)) from error
-        return {bucket: found[bucket] for bucket in range(BUCKETS)}
+        return found
 
     async def entitlements(self, customer: str) -> tuple[int, bytes] | None:
         """The greatest version of a customer, and its document. Raises MemoryFailed."""
-        table = schema.versions
-        newest = (
-            select(table.c.version, table.c.document)
-            .where(table.c.customer == customer)
-            .order_by(table.c.version.desc())
-            .limit(1)
-        )
         try:
             async with self._database.reading() as connection:
-                row = (await connection.execute(newest)).first()
+                return await newest_version(connection, customer)
         except LedgerUnavailable as error:
             raise MemoryFailed(str(error)) from error
-        return (row.version, bytes(row.document)) if row else None
 
     async def entitlements_of(self, bucket: int) -> list[tuple[str, int, bytes]]:
         """Customer, version and document of all customers of a bucket. Raises MemoryFailed."""

@@ -3,38 +3,28 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
 from gateway.entitlements import Entitlements
-from gateway.kernel import outcomes, scripts
-from gateway.kernel.errors import OutcomeUnknown, StoreUnavailable
+from gateway.kernel import scripts
+from gateway.kernel.errors import StoreUnavailable
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import Register
 from gateway.kernel.store import open_store
+from gateway.reports import Reports
 
 
-ROLLS_MAX = 4
 CONNECT_S = 5.0
 
 
 class StoreRegisters:
-    """Asks the kernel for the registers of closed days; closes those that are over first."""
+    """Asks the kernel for the registers of days that are over."""
 
     def __init__(self, kernel: Kernel, entitlements: Entitlements) -> None:
-        self._kernel = kernel
-        self._entitlements = entitlements
+        self._reports = Reports(kernel, entitlements)
 
     async def of(self, customer: str, days: Sequence[int]) -> Mapping[tuple[int, str], Register]:
         """By day and pool, as reports name it. Raises StoreError."""
-        for _ in range(ROLLS_MAX):
-            outcome = await self._kernel.snapshot(customer, tuple([REPORTED_POOLS[pool] for pool in METERED_POOLS]))
-            if not isinstance(outcome, outcomes.DayOver):
-                break
-            await self._entitlements.roll(customer, outcome)
-        else:
-            raise OutcomeUnknown("the day could not be rolled")
-        places = [(day, pool) for day in days for pool in METERED_POOLS]
-        found = await self._kernel.days(customer, [(day, REPORTED_POOLS[pool]) for day, pool in places])
-        return {place: register for place, register in zip(places, found, strict=True) if register is not None}
+        rows = await self._reports.overage(customer, min(days), max(days))
+        return {(row.day, row.pool): row.register for row in rows if row.final}
 
 
 @contextlib.asynccontextmanager

@@ -25,6 +25,7 @@ from gateway.ledger.departures import Standing, forget_customer, forget_hosts, s
 from gateway.ledger.lease import Lease
 from gateway.ledger.pseudonyms import Window, forget_unused, is_due, pseudonymise
 from gateway.ledger.upserts import put
+from gateway.ledger.versions import greatest_versions
 
 
 MARKS = "retention:"
@@ -83,11 +84,9 @@ class Retention:
 
     async def _marks(self) -> dict[str, tuple[Mark, int, int]]:
         """Of all customers: their mark, newest version, and how far their outboxes were read."""
-        versions, facts, positions = schema.versions, schema.facts, schema.positions
+        facts, positions = schema.facts, schema.positions
         async with self._database.reading() as connection:
-            newest = await connection.execute(
-                select(versions.c.customer, func.max(versions.c.version)).group_by(versions.c.customer)
-            )
+            newest = await greatest_versions(connection)
             known = await connection.execute(
                 select(facts.c.name, facts.c.value).where(facts.c.name.startswith(MARKS, autoescape=True))
             )
@@ -96,7 +95,7 @@ class Retention:
             until = {row.bucket: row.at_ms for row in read}
             return {
                 customer: (marks.get(customer, Mark()), version, until.get(bucket_of(customer), 0))
-                for customer, version in newest
+                for customer, version in newest.items()
             }
 
     async def _of_customer(self, customer: str, mark: Mark, version: int, read_ms: int, now_ms: int) -> None:

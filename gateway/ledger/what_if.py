@@ -24,10 +24,10 @@ from gateway.domain.billing.entry import EntryId
 from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.contract import REPORTED_POOLS
 from gateway.domain.days import Day, day_at, days_between
-from gateway.ledger import held as holding
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.selection import predecessors, selected
+from gateway.ledger.versions import versions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ async def what_if(
         return group in shape.pools and not shape.would_deny
 
     async with database.reading() as connection:
-        versions = await holding.versions(connection, customer)
+        versions = await versions_of(connection, customer)
         stretches = await selected(connection, customer, days[0].start_ms, days[-1].end_ms, counts)
         denied_then = await _denied_then(connection, customer, first, last)
     timeline = timelines(versions)[pool]

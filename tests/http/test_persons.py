@@ -136,9 +136,9 @@ async def test_T21_4_a_person_is_erased_everywhere_and_the_figures_stay(
     await world.until(read, "she stands everywhere")
 
     async def told() -> bool:
-        return all("state" in row for row in (await people.get("overage"))["rows"])
+        return [("open", 3)] == [(row.get("state"), row["peak"]) for row in (await people.get("overage"))["rows"]]
 
-    await world.until(told, "the figures are the ledger's")
+    await world.until(told, "the figures are the ledger's, and all is read")
     before = await people.get("overage")
 
     answer = await people.ask("DELETE", one)

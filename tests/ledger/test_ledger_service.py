@@ -1,5 +1,6 @@
 """The ledger as processes: beside a gateway, which starts one by itself, and two for one database."""
 
+import contextlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -10,14 +11,19 @@ from fault_world import eventually
 from ledger_histories import START, Entries
 from ledger_world import NOWHERE, Caller, Ledger, LedgerProcess, assert_exact, ledger_at, now_ms, sqlite_url
 from redis_processes import Standalone
+from sqlalchemy import select
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection
 from support import RunningGateway
 
 from gateway.domain.billing.entry import EntryId
 from gateway.ledger import schema
 from gateway.ledger.continuity import Position, following, gaps_before
-from gateway.ledger.database import Database
-from gateway.ledger.entries import EpochBegan
+from gateway.ledger.database import Database, LedgerUnavailable
+from gateway.ledger.entries import Denial, EpochBegan
+from gateway.ledger.lease import Lease
 from gateway.ledger.stretches import Stretches, unheard_of
+from gateway.ledger.writer import Writer
 
 
 Started = Callable[..., Awaitable[RunningGateway]]
@@ -107,6 +113,43 @@ async def test_a_file_that_is_replaced_by_a_copy_is_read_from_then_on(migrated_s
         replace(path, copy)
         async with database.reading() as connection:
             assert [] == (await connection.execute(schema.facts.select())).all()
+    finally:
+        await database.close()
+
+
+class AnswerLost(Database):
+    """A database whose answer to a commit is lost once."""
+
+    is_lost = False
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """What is done in it is written, and nobody hears of it."""
+        async with super().writing() as connection:
+            yield connection
+        if not self.is_lost:
+            self.is_lost = True
+            raise LedgerUnavailable("the connection was closed")
+
+
+async def test_a_commit_whose_answer_was_lost_does_not_count_twice(ledger_url: URL) -> None:
+    """The writer does not know; it has the database tell before it writes again."""
+    database = AnswerLost(Database.later(ledger_url).engine)
+    try:
+        lease = Lease("me")
+        with pytest.raises(LedgerUnavailable):
+            await lease.acquire(database)
+        database.is_lost = False
+        writer = Writer(database, lease)
+        await writer.load()
+        batch = {7: [Denial(EntryId(10, 0), START, "acme", "ports_full")]}
+        with pytest.raises(LedgerUnavailable):
+            await writer.write(batch)
+        assert writer.is_unsure
+        await writer.load()
+        assert [] == await writer.write(batch)
+        async with database.reading() as connection:
+            assert [1] == list((await connection.execute(select(schema.denials.c["count"]))).scalars())
     finally:
         await database.close()
 
