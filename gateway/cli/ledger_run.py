@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.serve import run_loop, settings_of
+from gateway.cli.serve import calm_collector, run_loop, settings_of
 
 
 def run(
@@ -59,6 +59,7 @@ async def _run(settings: Any, *, take_over: bool) -> None:
             await opening
         return
     database, telemetry = await opening, Telemetry()
+    calm_collector()
     try:
         await LedgerService(settings, settings.redis_url, database, telemetry.emit, telemetry, take_over=take_over).run(
             stop

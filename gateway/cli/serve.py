@@ -180,7 +180,7 @@ async def _serve(settings: Any, customers: list[Any], tokens: int) -> None:
     if settings.is_supervised:
         structlog.contextvars.bind_contextvars(worker=settings.worker)
     async with running(settings, customers) as gateway:
-        _calm_collector()
+        calm_collector()
         if settings.is_supervised:
             _tell(f"{gateway.url} {gateway.admin_url}")
         else:
@@ -252,7 +252,7 @@ def _tell(line: str) -> None:
         sys.stdout.flush()
 
 
-def _calm_collector() -> None:
+def calm_collector() -> None:
     """Lets the garbage collector leave alone what lives as long as the process: its full passes were a tenth of the load, and most of p99."""
     gc.collect()
     gc.freeze()

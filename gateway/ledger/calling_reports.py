@@ -8,10 +8,11 @@ from gateway.domain.billing.calling import CallingMonth, CallingUse, calling_mon
 from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.cycles import Cycle
 from gateway.domain.days import DAY_MS, day
+from gateway.ledger.chains import whole_legs
 from gateway.ledger.database import Database
 from gateway.ledger.host_reports import cycle_named
 from gateway.ledger.rate_cards import read_cards
-from gateway.ledger.selection import selected, whole_legs
+from gateway.ledger.reading import read_stretches
 from gateway.ledger.versions import subscriptions_between, versions_of
 
 
@@ -64,7 +65,7 @@ async def _legs(connection: AsyncConnection, customer: str, month: Cycle, now_ms
     until_ms = end_ms
     while True:
         # One that moved into the cycle is known by what it goes on with, which was there right before.
-        found = await selected(connection, customer, start_ms - 1, until_ms, _is_telephone)
+        found = await read_stretches(connection, customer, start_ms - 1, until_ms, _is_telephone)
         legs = [leg for leg in whole_legs(found) if leg[0].connected_ms is not None and leg[0].connected_ms >= start_ms]
         if until_ms > now_ms or not any(_may_go_on(leg[-1], until_ms) for leg in legs):
             return legs

@@ -12,9 +12,10 @@ from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.join import Role, Service
 from gateway.domain.plans.event_terms import EventOrder
 from gateway.ledger import schema
+from gateway.ledger.chains import predecessors
 from gateway.ledger.database import Database
 from gateway.ledger.interning import MEETING
-from gateway.ledger.selection import predecessors, selected
+from gateway.ledger.reading import read_stretches
 from gateway.ledger.versions import versions_of
 
 
@@ -46,7 +47,7 @@ async def event_uses(connection: AsyncConnection, customer: str, from_ms: int, n
 
     Meetings of one pseudonym are one; it is called by its name, as long as any of them has it.
     """
-    stretches = await selected(connection, customer, from_ms, now_ms + 1, _is_event)
+    stretches = await read_stretches(connection, customer, from_ms, now_ms + 1, _is_event)
     events = await _names(connection, customer, stretches)
     before = predecessors(stretches)
     return [

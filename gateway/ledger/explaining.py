@@ -17,7 +17,7 @@ from gateway.domain.days import day_at
 from gateway.ledger import schema
 from gateway.ledger.figures import DayRow, Figures
 from gateway.ledger.findings import gaps_of_days
-from gateway.ledger.reading import names_by_id, stretches
+from gateway.ledger.reading import names_by_id, read_stretches
 from gateway.stored_record import decode_record
 
 
@@ -115,7 +115,7 @@ async def explain(
 async def _there(connection: AsyncConnection, customer: str, pool: str, at_ms: int, span: Span | None) -> list[Stretch]:
     """Stretches that are billed in the pool at an instant, in the order in which they were connected."""
     ended_ms = span.ended_ms if span else None
-    read = await stretches(connection, customer, at_ms if ended_ms is None else ended_ms - 1, at_ms + 1)
+    read = await read_stretches(connection, customer, at_ms if ended_ms is None else ended_ms - 1, at_ms + 1)
     held = [each for each in read if REPORTED_POOLS[pool] in each.shape.pools and each.connected_ms is not None]
     held.sort(key=_connected)
     counted = held if ended_ms is None else _stayed(held, ended_ms)

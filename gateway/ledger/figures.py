@@ -74,7 +74,7 @@ class Figures:
         async with self.database.reading() as connection:
             states, rows = await self.written(connection, customer, first, last)
             last = min(last, day_at(now_ms).ordinal)
-            for begin, end in _runs([ordinal for ordinal in range(first, last + 1) if ordinal not in states]):
+            for begin, end in runs([ordinal for ordinal in range(first, last + 1) if ordinal not in states]):
                 rows += day_rows(await self.replay(connection, customer, begin, end, now_ms), now_ms)
         return sorted(rows, key=_place)
 
@@ -174,7 +174,7 @@ def _nothing_but(
     return DayRow(day, pool, span.committed if span else 0, 0, 0, within.start_ms, 0, 0, state, adjusted)
 
 
-def _runs(ordinals: Iterable[int]) -> list[tuple[int, int]]:
+def runs(ordinals: Iterable[int]) -> list[tuple[int, int]]:
     """First and last of each run of days that follow each other."""
     runs = itertools.groupby(enumerate(ordinals), key=lambda each: each[1] - each[0])
     return [(run[0], run[-1]) for _, group in runs if (run := [ordinal for _, ordinal in group])]

@@ -24,8 +24,7 @@ from gateway.domain.days import DAY_MS, day
 from gateway.domain.plans.active_host import ActiveHostPlan
 from gateway.ledger import schema
 from gateway.ledger.database import Database
-from gateway.ledger.reading import shapes_of
-from gateway.ledger.selection import selected
+from gateway.ledger.reading import read_stretches, shapes_of
 from gateway.ledger.versions import versions_of
 
 
@@ -128,8 +127,8 @@ async def _uses(
     def counts(shape: Shape) -> bool:
         return shape.licensed_by == plan.id and not shape.would_deny
 
-    at_begin = await selected(connection, customer, begin_ms, begin_ms + 1, counts)
-    live = await selected(connection, customer, as_of_ms, as_of_ms + 1, counts)
+    at_begin = await read_stretches(connection, customer, begin_ms, begin_ms + 1, counts)
+    live = await read_stretches(connection, customer, as_of_ms, as_of_ms + 1, counts)
     return found + await _hosts_of(connection, customer, [*at_begin, *live])
 
 

@@ -71,7 +71,8 @@ class Reading:
         if time.monotonic() - self._settled_at >= STATUS_EVERY_S:
             self._settled_at = time.monotonic()
             now_ms = parts.kernel.store_now_ms()
-            await parts.writer.give_up(now_ms)
+            # An adoption that was not read yet may have happened in time.
+            await parts.writer.give_up(min(now_ms, parts.reader.read_ms()))
             await self._restoring.run_once()
             await self._reconcile.run_once(now_ms)
         return more

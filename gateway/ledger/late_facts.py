@@ -22,8 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.days import MINUTE_MS, day, day_at
 from gateway.kernel.keys import bucket_of
 from gateway.ledger import schema
-from gateway.ledger.figures import DayRow, Figures
+from gateway.ledger.figures import DayRow, Figures, runs
 from gateway.ledger.lease import Lease
+from gateway.ledger.reading import LONG_HELD_MS
 from gateway.ledger.upserts import put
 
 
@@ -76,16 +77,16 @@ class LateFacts:
 
     async def _adjust(self, customer: str, days: Mapping[int, str], now_ms: int) -> int:
         count = 0
-        for ordinal in sorted(days):
-            known = {row.pool: row for row in await self._figures.overage(customer, ordinal, ordinal, now_ms)}
-            fresh = {row.pool: row for row in await self._figures.replayed(customer, ordinal, ordinal, now_ms)}
+        for first, last in runs(sorted(days)):
+            known = {(row.day, row.pool): row for row in await self._figures.overage(customer, first, last, now_ms)}
+            fresh = {(row.day, row.pool): row for row in await self._figures.replayed(customer, first, last, now_ms)}
             made = [
                 made
-                for pool in known.keys() | fresh.keys()
-                if (made := _adjustment(customer, ordinal, pool, known.get(pool), fresh.get(pool)))
+                for place in sorted(known.keys() | fresh.keys())
+                if (made := _adjustment(customer, *place, known.get(place), fresh.get(place)))
             ]
             if made:
-                rows = [{**row, "cause": days[ordinal], "at_ms": now_ms} for row in made]
+                rows = [{**row, "cause": days[row["day"]], "at_ms": now_ms} for row in made]
                 async with self._database.writing() as connection:
                     await self._lease.hold(connection)
                     await connection.execute(schema.adjustments.insert(), rows)
@@ -149,7 +150,17 @@ async def _touched(
     days: dict[int, str] = {}
     if mark is None or (mark.epoch, mark.gaps) != (settled.epoch, settled.gaps):
         days = dict.fromkeys(range(last - WATCHED_DAYS + 1, last + 1), RECONCILED)
-    mark = mark or Mark(0, -1, 0, 0)
+    if mark is not None:  # else these were closed just now, with all that is known
+        days.update(await _of_new_facts(connection, customer, last, mark))
+    closings = schema.closings
+    closed = select(closings.c.day).where(closings.c.customer == customer, closings.c.state == "final")
+    final = set((await connection.execute(closed)).scalars()) if days else set()
+    return {ordinal: cause for ordinal, cause in days.items() if ordinal in final}
+
+
+async def _of_new_facts(connection: AsyncConnection, customer: str, last: int, mark: Mark) -> dict[int, str]:
+    """Days up to the last final one that are touched by what came after the mark."""
+    days: dict[int, str] = {}
     for from_ms, until_ms in await _new_times(connection, customer, day(last).end_ms, mark):
         ends = last if until_ms is None else min(day_at(until_ms).ordinal, last)
         days.update(dict.fromkeys(range(day_at(from_ms).ordinal, ends + 1), LATE_LEG))
@@ -160,10 +171,7 @@ async def _touched(
     since_ms = (await connection.execute(oldest)).scalar_one()
     if since_ms is not None:
         days.update(dict.fromkeys(range(day_at(since_ms).ordinal, last + 1), LATE_VERSION))
-    closings = schema.closings
-    closed = select(closings.c.day).where(closings.c.customer == customer, closings.c.state == "final")
-    final = set((await connection.execute(closed)).scalars()) if days else set()
-    return {ordinal: cause for ordinal, cause in days.items() if ordinal in final}
+    return days
 
 
 async def _new_times(
@@ -173,7 +181,7 @@ async def _new_times(
     legs, live = schema.legs, schema.live
     watched_ms = day(day_at(end_ms - 1).ordinal - WATCHED_DAYS).start_ms
     recent = legs.c.held_ms.between(watched_ms, end_ms - 1)
-    long = and_(schema.LONG, legs.c.freed_ms >= mark.at_ms, legs.c.held_ms < end_ms)
+    long = and_(schema.LONG, legs.c.freed_ms >= mark.at_ms, LONG_HELD_MS < end_ms)
     new = or_(_after(legs, "epoch", "number", mark), _after(legs, "freed_epoch", "freed_number", mark))
     times: list[tuple[int, int | None]] = []
     for part in (recent, long):

@@ -17,7 +17,7 @@ from gateway.kernel.outcomes import Age, Mark
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.event_replay import EventReplay
-from gateway.ledger.reading import names_by_id, stretches
+from gateway.ledger.reading import names_by_id, read_stretches
 from gateway.ledger.versions import newest_version
 from gateway.stored_record import decode_record
 
@@ -74,7 +74,7 @@ async def _of_hosts(database: Database, record: Record, today: int, now_ms: int)
         if isinstance(plan, EnterprisePlan) and plan.active(today):
             cycle = cycle_of(today, plan.anchor_day)
             async with database.reading() as connection:
-                found = await stretches(connection, record.customer.id, day(cycle.first).start_ms, now_ms)
+                found = await read_stretches(connection, record.customer.id, day(cycle.first).start_ms, now_ms)
                 first = _first_connected(found, plan.id, day(cycle.first).start_ms)
                 names = await names_by_id(connection, record.customer.id, schema.names.c.id.in_(list(first)))
             marks[f"{HOSTS_SEEN} {plan.id} {cycle.name}"] = [

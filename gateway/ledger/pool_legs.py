@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, Table, and_, or_, select
+from sqlalchemy import Select, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.concurrency import Interval, Step
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.billing.stretch import Shape
 from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
-from gateway.domain.days import DAY_MS
-from gateway.ledger import schema
-from gateway.ledger.reading import shapes_of
+from gateway.ledger.reading import overlapping, shapes_of
 from gateway.ledger.stretches import LOST
 
 
@@ -83,12 +81,9 @@ class PoolLegs:
 
 async def read_legs(connection: AsyncConnection, customer: str, from_ms: int, until_ms: int) -> Read:
     """Stretches that held a seat, or were billed, at any time within [from_ms, until_ms]; also those that go on, or have ended at `from_ms`."""
-    legs, live, shapes = schema.legs, schema.live, await shapes_of(connection, customer)
-    ended_late = or_(legs.c.freed_ms >= from_ms, legs.c.until_ms >= from_ms)
-    recent = and_(legs.c.held_ms >= from_ms - DAY_MS, legs.c.held_ms <= until_ms, ended_late)
-    long = and_(schema.LONG, legs.c.freed_ms >= from_ms, legs.c.held_ms < from_ms - DAY_MS)
+    shapes = await shapes_of(connection, customer)
     rows: list[Any] = []
-    for table, part in ((legs, recent), (legs, long), (live, live.c.held_ms <= until_ms)):
+    for table, part in overlapping(from_ms - 1, until_ms + 1):
         found = await connection.execute(_columns(table).where(table.c.customer == customer, part))
         rows += await asyncio.to_thread(found.all)
     return Read(rows, shapes)

@@ -1,10 +1,10 @@
 """Reads stretches back: those of a customer that were there at any time between two instants."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Row, Table, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.entry import EntryId
@@ -16,39 +16,47 @@ from gateway.ledger import schema
 LONG_HELD_MS = schema.legs.c.held_ms + 0
 """`held_ms` beside `schema.LONG`: SQLite would take the primary key for the column itself, and look through all of a customer's past."""
 
+COLUMNS = (
+    "customer", "epoch", "number", "held_ms", "connection", "shape", "meeting", "host", "person", "connected_ms",
+    "until_ms", "freed_epoch", "freed_number", "freed_ms", "cause",
+)  # fmt: skip
+
+LONG_HELD_MS = schema.legs.c.held_ms + 0
+"""`held_ms` beside `schema.LONG`: SQLite would take the primary key for the column itself, and look through all of a customer's past."""
+
 _SHAPE = msgspec.json.Decoder(Shape)
 
 
-async def stretches(connection: AsyncConnection, customer: str, from_ms: int, until_ms: int) -> list[Stretch]:
+async def read_stretches(
+    connection: AsyncConnection,
+    customer: str,
+    from_ms: int,
+    until_ms: int,
+    wanted: Callable[[Shape], bool] = lambda _: True,
+) -> list[Stretch]:
     """All stretches of a customer that held a seat, or were billed, at any time within [from_ms, until_ms); also those that go on.
 
-    In no order that means anything. A stretch that was adopted again is billed longer than it held its seat, by at most 2 h.
+    `wanted`: a report of a few kinds of leg need not read all. In no order that means anything. A stretch that was adopted again is billed
+    longer than it held its seat, by at most 2 h.
     """
-    found = [each async for each in each_stretch(connection, customer, from_ms, until_ms)]
-    found += await going_on(connection, customer, until_ms)
+    shapes = {id_: shape for id_, shape in (await shapes_of(connection, customer)).items() if wanted(shape)}
+    found: list[Stretch] = []
+    for table, part in overlapping(from_ms, until_ms) if shapes else ():
+        columns = [table.c[name] for name in COLUMNS]
+        rows = await connection.execute(
+            select(*columns).where(table.c.customer == customer, part, table.c.shape.in_(shapes))
+        )
+        found += [stretch_of(row, shapes) for row in rows]
     return found
 
 
-async def each_stretch(
-    connection: AsyncConnection, customer: str, from_ms: int, until_ms: int
-) -> AsyncIterator[Stretch]:
-    """Those of them that are over."""
-    shapes = await shapes_of(connection, customer)
-    legs = schema.legs
+def overlapping(from_ms: int, until_ms: int) -> tuple[tuple[Table, ColumnElement[bool]], ...]:
+    """Where the stretches are that were there at any time within [from_ms, until_ms), by ranges of keys: recent ones, long ones, live ones."""
+    legs, live = schema.legs, schema.live
     ended_late = or_(legs.c.freed_ms > from_ms, legs.c.until_ms > from_ms)
     recent = and_(legs.c.held_ms >= from_ms - DAY_MS, legs.c.held_ms < until_ms, ended_late)
     long = and_(schema.LONG, legs.c.freed_ms > from_ms, LONG_HELD_MS < from_ms - DAY_MS)
-    for part in (recent, long):
-        rows = await connection.execute(_columns(legs).where(legs.c.customer == customer, part))
-        for row in rows:
-            yield stretch_of(row, shapes)
-
-
-async def going_on(connection: AsyncConnection, customer: str, until_ms: int) -> list[Stretch]:
-    """Stretches that go on, or were given up less than 2 h ago."""
-    shapes, live = await shapes_of(connection, customer), schema.live
-    rows = await connection.execute(_columns(live).where(live.c.customer == customer, live.c.held_ms < until_ms))
-    return [stretch_of(row, shapes) for row in rows]
+    return (legs, recent), (legs, long), (live, live.c.held_ms < until_ms)
 
 
 async def shapes_of(connection: AsyncConnection, customer: str) -> dict[int, Shape]:
@@ -74,11 +82,3 @@ def stretch_of(row: Row[Any], shapes: dict[int, Shape]) -> Stretch:
         row.customer, EntryId(row.epoch, row.number), row.held_ms, row.connection, shapes[row.shape],
         row.meeting, row.host, row.person, row.connected_ms, row.until_ms, freed, row.freed_ms, row.cause or "",
     )  # fmt: skip
-
-
-def _columns(table: Table) -> Select[Any]:
-    wanted = (
-        "customer", "epoch", "number", "held_ms", "connection", "shape", "meeting", "host", "person", "connected_ms",
-        "until_ms", "freed_epoch", "freed_number", "freed_ms", "cause",
-    )  # fmt: skip
-    return select(*[table.c[name] for name in wanted])

@@ -111,11 +111,15 @@ class Stretches:
         for key, going in list(self.going.items()):
             if going.freed_ms is not None and now_ms >= going.freed_ms + READOPTION_MS:
                 self.touched.add(key)
-                self.over.append(self.going.pop(key))
+                self._finish(self.going.pop(key))
 
     def _is_over(self, entry: LegEntry) -> bool:
         leg = entry.customer, entry.connection, entry.seen.admitted_ms
-        return leg in self.ended or any((*going.key, going.held_ms) == leg for going in self.over)
+        return leg in self.ended
+
+    def _finish(self, going: Going) -> None:
+        self.over.append(going)
+        self.ended.add((going.customer, going.connection, going.held_ms))
 
     def _begin(self, entry: LegEntry, held_ms: int, connected_ms: int | None) -> None:
         going = Going(entry.customer, entry.connection, entry.id, held_ms, connected_ms, entry.seen)
@@ -128,14 +132,14 @@ class Stretches:
         if before.freed_ms is not None:
             # How long it was waited for is told by the entries: when this process came to read them says nothing.
             in_time = goes_on and before.connected_ms is not None and entry.at_ms < before.freed_ms + READOPTION_MS
-            self.over.append(replace(before, until_ms=max(entry.at_ms, before.until_ms or 0)) if in_time else before)
+            self._finish(replace(before, until_ms=max(entry.at_ms, before.until_ms or 0)) if in_time else before)
         elif goes_on:
             self._end(before, entry, entry.at_ms, "moved" if entry.op == "move" else LOST)
         else:  # its end was never read
             self._end(before, entry, before.connected_ms or before.held_ms, LOST)
 
     def _end(self, going: Going, entry: LegEntry, until_ms: int, cause: str) -> None:
-        self.over.append(_freed(going, entry.id, entry.at_ms, until_ms, cause))
+        self._finish(_freed(going, entry.id, entry.at_ms, until_ms, cause))
 
     def _resumed(self, before: Going | None) -> Going | None:
         """What was there before. One that was given up for lost is there after all."""
@@ -143,7 +147,7 @@ class Stretches:
             return before
         if before.cause == LOST:
             return replace(before, freed=None, freed_ms=None, until_ms=None, cause="")
-        self.over.append(before)  # reclaimed; its adoption was never read
+        self._finish(before)  # reclaimed; its adoption was never read
         return None
 
     def _first_heard_of(self, entry: LegEntry) -> Going:

@@ -25,8 +25,10 @@ from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.contract import REPORTED_POOLS
 from gateway.domain.days import Day, day_at, days_between
 from gateway.ledger import schema
+from gateway.ledger.chains import predecessors
+from gateway.ledger.commitments import in_order
 from gateway.ledger.database import Database
-from gateway.ledger.selection import predecessors, selected
+from gateway.ledger.reading import read_stretches
 from gateway.ledger.versions import versions_of
 
 
@@ -95,9 +97,9 @@ async def what_if(
 
     async with database.reading() as connection:
         versions = await versions_of(connection, customer)
-        stretches = await selected(connection, customer, days[0].start_ms, days[-1].end_ms, counts)
+        stretches = await read_stretches(connection, customer, days[0].start_ms, days[-1].end_ms, counts)
         denied_then = await _denied_then(connection, customer, first, last)
-    timeline = timelines(versions)[pool]
+    timeline = timelines(in_order(versions))[pool]
     compared = await asyncio.to_thread(_compare, stretches, timeline, other, days, now_ms)
     return WhatIf(tuple(compared), denied_then)
 

@@ -24,7 +24,7 @@ from gateway.ledger.continuity import LOST, TRIMMED, Position
 from gateway.ledger.database import Database, LedgerUnavailable
 from gateway.ledger.entries import Change, Denial, Entry, EpochBegan, LegEntry
 from gateway.ledger.lease import Lease, LeaseLost
-from gateway.ledger.reading import stretches
+from gateway.ledger.reading import read_stretches
 from gateway.ledger.writer import Writer
 
 
@@ -120,7 +120,7 @@ async def test_what_is_read_back_is_what_was_written(ledger_database: Database, 
     """Reports see the same stretches, and people, meetings and nodes by one number each."""
     await writer.write({BUCKET: one_of_each()})
     async with ledger_database.reading() as connection:
-        found = await stretches(connection, "acme", START, START + 1_000)
+        found = await read_stretches(connection, "acme", START, START + 1_000)
         names = {row.id: row.name for row in await connection.execute(select(schema.names.c.id, schema.names.c.name))}
     assert sorted(
         (each.connection, each.began.number, each.held_ms, each.freed_ms, each.connected_ms, each.until_ms, each.cause)
@@ -383,9 +383,11 @@ async def test_a_report_does_not_look_through_all_of_a_customers_past(ledger_dat
         if "FROM legs" in statement:
             asked.append((statement, parameters))
 
+    async with ledger_database.writing() as connection:
+        await connection.execute(schema.shapes.insert(), {"customer": "acme", "shape": '["meeting","web","participant"]'})
     event.listen(ledger_database.engine.sync_engine, "before_cursor_execute", before)
     async with ledger_database.reading() as connection:
-        await stretches(connection, "acme", START, START + 1)
+        await read_stretches(connection, "acme", START, START + 1)
         plans = [
             (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).mappings().one()["detail"]
             for statement, parameters in list(asked)

@@ -1,24 +1,11 @@
-"""Reads those stretches of a customer whose shape is wanted, and tells which of them are one leg."""
+"""Which stretches are one leg."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable
-from typing import Any
-
-from sqlalchemy import Table, and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from collections.abc import Collection, Hashable, Iterable
 
 from gateway.domain.billing.entry import EntryId
-from gateway.domain.billing.stretch import Shape, Stretch
-from gateway.domain.days import DAY_MS
-from gateway.ledger import schema
-from gateway.ledger.reading import shapes_of, stretch_of
+from gateway.domain.billing.stretch import Stretch
 from gateway.ledger.stretches import LOST
-
-
-COLUMNS = (
-    "customer", "epoch", "number", "held_ms", "connection", "shape", "meeting", "host", "person", "connected_ms", "until_ms",
-    "freed_epoch", "freed_number", "freed_ms", "cause",
-)  # fmt: skip
 
 
 FORGOTTEN = frozenset({"", "~"})
@@ -27,26 +14,6 @@ FORGOTTEN = frozenset({"", "~"})
 
 RECLAIMED = frozenset({"unanswered", "lapsed", "departed", LOST})
 """Causes of an end after which a leg may be adopted again; then it is billed until that, and its seat was freed before."""
-
-
-async def selected(
-    connection: AsyncConnection, customer: str, from_ms: int, until_ms: int, wanted: Callable[[Shape], bool]
-) -> list[Stretch]:
-    """As `reading.stretches`, only those whose shape is wanted; a report of a few kinds need not read all of a customer."""
-    shapes = {id_: shape for id_, shape in (await shapes_of(connection, customer)).items() if wanted(shape)}
-    if not shapes:
-        return []
-    legs, live = schema.legs, schema.live
-    ended_late = or_(legs.c.freed_ms > from_ms, legs.c.until_ms > from_ms)
-    recent = and_(legs.c.held_ms >= from_ms - DAY_MS, legs.c.held_ms < until_ms, ended_late)
-    long = and_(schema.LONG, legs.c.freed_ms > from_ms, legs.c.held_ms < from_ms - DAY_MS)
-    found: list[Stretch] = []
-    for table, part in ((legs, recent), (legs, long), (live, live.c.held_ms < until_ms)):
-        rows = await connection.execute(
-            select(*_columns(table)).where(table.c.customer == customer, part, table.c.shape.in_(shapes))
-        )
-        found += [stretch_of(row, shapes) for row in rows]
-    return found
 
 
 def predecessors(stretches: Collection[Stretch]) -> dict[EntryId, Stretch]:
@@ -94,7 +61,3 @@ def whole_legs(stretches: Iterable[Stretch]) -> list[list[Stretch]]:
         chain.append(each)
         chains[each.began] = chain
     return list({id(chain): chain for chain in chains.values()}.values())
-
-
-def _columns(table: Table) -> list[Any]:
-    return [table.c[name] for name in COLUMNS]
