@@ -4,7 +4,7 @@ Reports of a month may be of very many legs: rows are fetched as few columns, an
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Select, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.concurrency import Interval, Step
-from gateway.domain.billing.entry import EntryId
+from gateway.domain.billing.entry import Order
 from gateway.domain.billing.stretch import Shape
 from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
 from gateway.ledger.reading import overlapping, shapes_of
@@ -45,7 +45,7 @@ class PoolLegs:
 
     intervals: list[Interval] = field(default_factory=list)
     """Those that are billed."""
-    deltas: dict[EntryId, list[int]] = field(default_factory=dict)
+    deltas: dict[Order, list[int]] = field(default_factory=dict)
     """By entry: its instant (ms), and by how much it changed the seats."""
     bridged: list[Time] = field(default_factory=list)
     """Times that are billed without a seat: a leg was reclaimed, and adopted again within 2 h."""
@@ -61,22 +61,13 @@ class PoolLegs:
         billed = any(each.from_ms <= ms and (each.until_ms is None or ms < each.until_ms) for each in self.intervals)
         return not billed and not sum([delta for at_ms, delta in self.deltas.values() if at_ms < ms])
 
-    def _count(self, entry: EntryId, at_ms: int, delta: int) -> None:
-        # A move is one entry: what it gives back in this pool, and takes again, is one step.
-        self.deltas.setdefault(entry, [at_ms, 0])[1] += delta
-
-    def add(self, row: Any, began: EntryId, freed: EntryId | None, origin: EntryId, *, adopted: bool) -> None:
-        """Takes a stretch, with the entries of its ends; `origin` is the entry with which its leg came to be."""
-        self._count(began, row.held_ms, 1)
-        if freed is not None:
-            freed_ms, until_ms = row.freed_ms, row.until_ms
-            self._count(freed, freed_ms, -1)
-            if until_ms is not None and until_ms > freed_ms:
-                self.bridged.append((freed_ms, until_ms))
-            if row.cause == LOST or row.number < 0:
-                self.doubtful.append((row.held_ms, max(freed_ms, until_ms or 0)))
-        if row.connected_ms is not None:
-            self.intervals.append(Interval(row.connected_ms, row.until_ms, adopted, origin))
+    def count(self, entry: Order, at_ms: int, delta: int) -> None:
+        """An entry changed the seats. A move is one: what it gives back in this pool, and takes again, is one step."""
+        step = self.deltas.get(entry)
+        if step is None:
+            self.deltas[entry] = [at_ms, delta]
+        else:
+            step[1] += delta
 
 
 async def read_legs(connection: AsyncConnection, customer: str, from_ms: int, until_ms: int) -> Read:
@@ -90,39 +81,53 @@ async def read_legs(connection: AsyncConnection, customer: str, from_ms: int, un
 
 
 def by_pool(read: Read) -> dict[str, PoolLegs]:
-    """The legs of each metered pool. Runs in a thread."""
+    """The legs of each metered pool. Runs in a thread; a month may have 100,000 rows, hence the plain tuples."""
     pools = {pool: PoolLegs() for pool in METERED_POOLS}
-    ends = [
-        (
-            EntryId(row.epoch, row.number),
-            None if row.freed_epoch is None else EntryId(row.freed_epoch, row.freed_number),
-        )
-        for row in read.rows
-    ]
-    before = _before(read.rows, ends)
-    for row, (began, freed) in zip(read.rows, ends, strict=True):
-        shape, origin = read.shapes[row.shape], began
-        while (earlier := before.get(origin)) is not None:
-            origin = earlier
-        for group in shape.pools:
-            if group in _POOL_OF_GROUP:
-                pools[_POOL_OF_GROUP[group]].add(row, began, freed, origin, adopted=shape.adopted)
+    counted_in = {
+        number: (shape.adopted, [pools[_POOL_OF_GROUP[group]] for group in shape.pools if group in _POOL_OF_GROUP])
+        for number, shape in read.shapes.items()
+    }
+    before = _before(read.rows)
+    for epoch, number, held_ms, _, shape, connected_ms, until_ms, freed_epoch, freed_number, freed_ms, cause in read.rows:
+        began, freed = (epoch, number), None if freed_epoch is None else (freed_epoch, freed_number)
+        adopted, counting = counted_in[shape]
+        for legs in counting:
+            legs.count(began, held_ms, 1)
+            if freed is not None:
+                legs.count(freed, freed_ms, -1)
+                if until_ms is not None and until_ms > freed_ms:
+                    legs.bridged.append((freed_ms, until_ms))
+                if cause == LOST or number < 0:
+                    legs.doubtful.append((held_ms, max(freed_ms, until_ms or 0)))
+            if connected_ms is not None:
+                legs.intervals.append(Interval(connected_ms, until_ms, adopted, _origin(began, before)))
     return pools
 
 
-def _before(rows: Sequence[Any], ends: Sequence[tuple[EntryId, EntryId | None]]) -> dict[EntryId, EntryId]:
+def _origin(began: Order, before: Mapping[Order, Order]) -> Order:
+    """The entry with which the leg of a stretch came to be."""
+    while (earlier := before.get(began)) is not None:
+        began = earlier
+    return began
+
+
+def _before(rows: Sequence[Any]) -> dict[Order, Order]:
     """Of stretches that go on with another one, by one entry or by an adoption: where that one began. By the entries that they began with."""
-    by_entry: dict[EntryId, EntryId] = {}
-    by_adoption: dict[tuple[str, int], EntryId] = {}
-    for row, (began, freed) in zip(rows, ends, strict=True):
-        if freed is None or row.cause == "released":
+    by_entry: dict[Order, Order] = {}
+    by_adoption: dict[tuple[str, int], Order] = {}
+    for row in rows:
+        if row.freed_epoch is None or row.cause == "released":
             continue
+        began = row.epoch, row.number
         if row.cause in {"moved", LOST}:
-            by_entry[freed] = began
+            by_entry[row.freed_epoch, row.freed_number] = began
         if row.cause not in ENDED and row.until_ms is not None and row.until_ms >= row.freed_ms:
             by_adoption[row.connection, row.until_ms] = began
-    before: dict[EntryId, EntryId] = {}
-    for row, (began, _) in zip(rows, ends, strict=True):
+    if not by_entry and not by_adoption:
+        return {}
+    before: dict[Order, Order] = {}
+    for row in rows:
+        began = row.epoch, row.number
         earlier = by_entry.get(began) or by_adoption.get((row.connection, row.held_ms))
         if earlier is not None and earlier < began:
             before[began] = earlier

@@ -98,7 +98,7 @@ def _in_order(timeline: CommitmentTimeline, steps: Sequence[Step]) -> Commitment
     for install in timeline.installs:
         entry = install.entry
         if entry in (told, EntryId(0, 0)):
-            entry = max([step.entry for step in steps if step.at_ms <= install.at_ms], default=told)
+            entry = EntryId(*max([step.entry for step in steps if step.at_ms <= install.at_ms], default=told))
         installs.append(install._replace(entry=max(entry, told)))
         told = install.entry
     return CommitmentTimeline(installs) if tuple(installs) != timeline.installs else timeline

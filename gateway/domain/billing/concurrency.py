@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gateway.domain.billing.commitment import CommitmentTimeline, Install, Span
-from gateway.domain.billing.entry import EntryId
+from gateway.domain.billing.entry import Order
 from gateway.domain.days import Day, day_at
 from gateway.domain.days import day as day_of
 
@@ -25,7 +25,7 @@ class Interval(NamedTuple):
     from_ms: int
     until_ms: int | None
     adopted: bool
-    began: EntryId
+    began: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _row(day: Day, found: Sequence[_Peak]) -> PoolDay:
 def _stayed(intervals: Iterable[Interval], ended_ms: int) -> list[Interval]:
     """Stretches of the legs that were there when the commitment ended, also of those that have moved inside the pool since (T1.4)."""
     stayed: list[Interval] = []
-    reached_ms: dict[EntryId, int | None] = {}
+    reached_ms: dict[Order, int | None] = {}
     for each in sorted(intervals, key=_span_of_time):
         if each.until_ms is not None and (each.until_ms < ended_ms or each.until_ms < each.from_ms):
             continue
@@ -169,7 +169,7 @@ class Step(NamedTuple):
     """
 
     at_ms: int
-    entry: EntryId
+    entry: Order
     delta: int
 
 
@@ -276,7 +276,7 @@ def held_of_days(
     return {day.ordinal: rows[day.ordinal] for day in days if day.ordinal in rows}
 
 
-def _entry(happened: Step | Install) -> EntryId:
+def _entry(happened: Step | Install) -> Order:
     return happened.entry
 
 
