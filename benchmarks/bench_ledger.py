@@ -87,13 +87,12 @@ class Ledger:
 
     async def read(self, until_ms: int) -> None:
         """Everything that is in the outboxes; ends what has waited in vain until then, as the ledger does now and then."""
-        began, cpu, before = time.perf_counter(), time.process_time(), self.reader.entries
-        while await self.reader.run_once():
-            pass
+        began, cpu = time.perf_counter(), time.process_time()
+        while count := await self.reader.run_once():
+            self.rate.entries += count
         await self.writer.give_up(until_ms)
         self.rate.wall_s += time.perf_counter() - began
         self.rate.cpu_s += time.process_time() - cpu
-        self.rate.entries += self.reader.entries - before
 
     async def size(self) -> int:
         """Bytes of the database on disk."""

@@ -98,7 +98,7 @@ def build_apps(
     admin[addressed.REPORTS] = core.reports
     admin[reports.COMPLIANCE] = core.compliance
     admin[reports.EVENTS] = core.events
-    admin[ledger_reports.LEDGER] = ledger_reports.LedgerAccess(database)
+    admin[ledger_reports.LEDGER] = ledger_reports.LedgerAccess.to(database)
     admin[persons.PEOPLE] = People(PersonTraces(core.store, core.kernel, core.entitlements), database)
     admin.add_routes(nodes.admin_routes())
     for group in (customers, operators, reports, ledger_reports, employee_counts, assists, persons, openapi):

@@ -8,7 +8,9 @@ What a gateway was told it also remembers on disk. A store that has an older ver
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
@@ -20,10 +22,11 @@ from gateway.domain.policy import Policy
 from gateway.domain.record import Record
 from gateway.events import CustomerChanged, Emit
 from gateway.kernel import outcomes
-from gateway.kernel.errors import OutcomeUnknown
+from gateway.kernel.errors import OutcomeUnknown, StoreUnavailable
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.keys import bucket_of
 from gateway.recollection import Recollection
+from gateway.shared import Shared
 from gateway.stored_record import decode_record, encode_record
 
 
@@ -36,6 +39,10 @@ LARGE_DOCUMENT_BYTES = 16 * 1024
 ATTEMPTS_MAX = 8
 ROLL_DAYS_MAX = 200
 """Days rolled in one script; a customer that slept longer takes several."""
+ROLLS_MAX = 4
+"""One at midnight, and again where the entitlements change meanwhile."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("gateway.entitlements")
 
@@ -48,7 +55,7 @@ class Entitlements:
         self._emit = emit
         self._memory = memory
         self._policies: OrderedDict[str, Policy] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[Policy]] = {}
+        self._loading: Shared[str, Policy] = Shared()
 
     def cached(self, customer: str) -> Policy | None:
         """The policy that this gateway has in memory."""
@@ -63,18 +70,7 @@ class Entitlements:
 
     async def load(self, customer: str) -> Policy:
         """The policy that the store holds now. Many callers at a time share one read."""
-        task = self._loading.get(customer)
-        if task is None:
-            task = asyncio.create_task(self._load(customer))
-            self._loading[customer] = task
-            task.add_done_callback(lambda done: self._loaded(customer, done))
-        # Shielded: one caller that gives up must not take the answer from the others.
-        return await asyncio.shield(task)
-
-    def _loaded(self, customer: str, task: asyncio.Task[Policy]) -> None:
-        self._loading.pop(customer, None)
-        if not task.cancelled():
-            task.exception()  # whoever waited has it
+        return await self._loading.once(customer, lambda: self._load(customer))
 
     async def at_hand(self, customer: str, today: int | None = None) -> Policy | None:
         """The policy as this gateway knows it, without asking the store; None: it knows none. `today`: for that day."""
@@ -149,6 +145,15 @@ class Entitlements:
         """Closes the days that are over, and gives the policy of the day that is open then."""
         await self._close_days(customer, over)
         return await self.load(customer)
+
+    async def rolled(self, customer: str, operation: Callable[[], Awaitable[T | outcomes.DayOver]]) -> T:
+        """What an operation answers that is done on the day that is open: those that are over are closed first. Raises StoreError."""
+        for _ in range(ROLLS_MAX):
+            outcome = await operation()
+            if not isinstance(outcome, outcomes.DayOver):
+                return outcome
+            await self.roll(customer, outcome)
+        raise StoreUnavailable("the day could not be rolled")
 
     async def _close_days(self, customer: str, over: outcomes.DayOver) -> None:
         policy = self._policies.get(customer)

@@ -1,7 +1,6 @@
 """Forgetting: what is remembered of customers beside their bills goes when nothing asks for it any more (T21.3)."""
 
 import asyncio
-import re
 import secrets
 from datetime import date, timedelta
 
@@ -10,7 +9,7 @@ from gateway.domain.checks import ABROAD, EVENTS_USED, FOREIGN_OWNERS, HOSTS_SEE
 from gateway.domain.cycles import cycle_of
 from gateway.domain.days import DAY_MS, day_at
 from gateway.domain.departure import PEOPLE_KEPT_MS, over_ms
-from gateway.domain.person import everybody_by, hosts_of
+from gateway.domain.person import PSEUDONYM, as_pseudonym, everybody_by, hosts_of
 from gateway.domain.record import Record
 from gateway.entitlements import Entitlements
 from gateway.kernel.kernel import Kernel
@@ -22,8 +21,6 @@ MONTHS_KEPT = 3
 TERM_KEPT_DAYS = 400
 """Events that were held under a subscription, after its term."""
 SPELL_KEPT_DAYS = 100
-STRANGER = re.compile("~[0-9a-f]{32}")
-"""Stands for somebody who is not to be known any more."""
 
 
 class Housekeeping:
@@ -66,11 +63,11 @@ def _keeps_people_too_long(record: Record, now_ms: int) -> bool:
     over = over_ms(record)
     if record.customer is None or over is None or now_ms - over <= PEOPLE_KEPT_MS:
         return False
-    return any(not STRANGER.fullmatch(address) for address in hosts_of(record.customer.document()))
+    return any(not PSEUDONYM.fullmatch(address) for address in hosts_of(record.customer.document()))
 
 
 def _stranger(_: str) -> str:
-    return f"~{secrets.token_hex(16)}"
+    return as_pseudonym(secrets.token_bytes(16))
 
 
 def kept_subscriptions(record: Record, today: date) -> frozenset[str]:

@@ -10,17 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
 
 from gateway.domain.addresses import normal_address
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.person import Person
-from gateway.kernel.keys import bucket_of
 from gateway.kernel.outcomes import Leg
-from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.erasure import Erased, erase, fresh_alias, known_person
+from gateway.ledger.facts import ID, fact
 from gateway.ledger.persons import KeptLeg, KeptMention, KeptNotice, Persons, Place
+from gateway.ledger.positions import read_through
 from gateway.ledger.scrub import scrub
 from gateway.legs import LegInfo
 from gateway.person_traces import PersonTraces, Seen, hosted_by, named_in
@@ -30,9 +29,6 @@ WAIT_S = 10.0
 """How long an erasure waits for the ledger to read."""
 LOOK_S = 0.1
 CUTS_MAX = 20
-
-LEDGER_ID = "id"
-"""The fact that names the ledger."""
 
 
 class NotYet(Exception):
@@ -90,7 +86,7 @@ class People:
         place = legs[-1].place if len(legs) == count else None
         if after is not None:
             return Export(legs, place)
-        person, record = named_in(await self._traces.record(customer), compared)
+        person, record = await asyncio.to_thread(named_in, await self._traces.record(customer), compared)
         live = await self._traces.live(customer, compared)
         marks = await self._traces.marks(customer, compared)
         if ledger is None:
@@ -139,7 +135,7 @@ class People:
         if held := hosted_by(record, compared):
             names = ", ".join(held)
             raise NotYet(f"The person is a host of {names}: take it out of the customer's catalogue first.")
-        person, _ = named_in(record, compared)
+        person, _ = await asyncio.to_thread(named_in, record, compared)
         if ledger is not None:
             person = replace(
                 person, full_names=person.full_names | (await known_person(ledger, customer, compared)).full_names
@@ -177,10 +173,8 @@ class People:
 
     async def _cut_outbox(self, customer: str, ledger: Database) -> None:
         """The last entries go too. While others come all the time, a page of the stream may keep some bytes until it is full and read."""
-        table = schema.facts
         async with ledger.reading() as connection:
-            found = await connection.execute(select(table.c.value).where(table.c.name == LEDGER_ID))
-            ledger_id = found.scalar_one_or_none()
+            ledger_id = await fact(connection, ID)
         for _ in range(CUTS_MAX):
             read = await _position(ledger, customer)
             if ledger_id is None or read is None:
@@ -194,10 +188,5 @@ class People:
 
 
 async def _position(ledger: Database, customer: str) -> EntryId | None:
-    table = schema.positions
     async with ledger.reading() as connection:
-        found = await connection.execute(
-            select(table.c.epoch, table.c.number).where(table.c.bucket == bucket_of(customer))
-        )
-        row = found.one_or_none()
-    return EntryId(row.epoch, row.number) if row is not None else None
+        return await read_through(connection, customer)

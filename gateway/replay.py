@@ -120,5 +120,4 @@ class Replay:
         release = functools.partial(
             self._kernel.release, entry.customer, entry.connection, node=node, cause=cause, attempt=attempt
         )
-        while isinstance(outcome := await release(), outcomes.DayOver):
-            await self._entitlements.roll(entry.customer, outcome)
+        await self._entitlements.rolled(entry.customer, release)

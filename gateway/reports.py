@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
 from gateway.domain.policy import Policy
 from gateway.entitlements import Entitlements
-from gateway.kernel import outcomes
-from gateway.kernel.errors import OutcomeUnknown
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.outcomes import Leg, Register, Snapshot
 from gateway.legs import LegInfo, info_of
 
 
-ROLLS_MAX = 4
 PAGE_LEGS = 500
 
 
@@ -101,9 +98,5 @@ class Reports:
         return self._kernel.leg_pages(customer, PAGE_LEGS)
 
     async def _snapshot(self, customer: str) -> Snapshot:
-        for _ in range(ROLLS_MAX):
-            outcome = await self._kernel.snapshot(customer, tuple(REPORTED_POOLS.values()))
-            if not isinstance(outcome, outcomes.DayOver):
-                return outcome
-            await self._entitlements.roll(customer, outcome)
-        raise OutcomeUnknown("the day could not be rolled")
+        groups = tuple(REPORTED_POOLS.values())
+        return await self._entitlements.rolled(customer, lambda: self._kernel.snapshot(customer, groups))

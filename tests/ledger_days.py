@@ -128,6 +128,10 @@ class Bucket:
         """It ends."""
         return self._leg("release", connection, at_ms, "released")
 
+    def give_back(self, connection: str, at_ms: int) -> EntryId:
+        """Nobody heard that it was let in."""
+        return self._leg("release", connection, at_ms, "unanswered")
+
     def reclaim(self, connection: str, at_ms: int, alive_ms: int) -> EntryId:
         """Its lease is over; it was last heard of at `alive_ms`."""
         return self._leg("reclaim", connection, at_ms, "lapsed", alive_ms)

@@ -8,6 +8,7 @@ from aiohttp import web
 from gateway.api.http import caller
 from gateway.api.problems import Problem, invalid
 from gateway.domain.customer import CUSTOMER_ID, PRINTABLE
+from gateway.domain.days import reported_date
 from gateway.domain.policy import Policy
 from gateway.entitlements import Entitlements
 from gateway.reports import Reports
@@ -70,9 +71,6 @@ def day_of(query: dict[str, str], name: str, default: date) -> date:
     if name not in query:
         return default
     try:
-        found = date.fromisoformat(query[name]) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", query[name]) else None
+        return reported_date(query[name])
     except ValueError:
-        found = None
-    if found is None or not 2000 <= found.year <= 2200:
-        raise invalid(name, "is not a date (YYYY-MM-DD)")
-    return found
+        raise invalid(name, "is not a date (YYYY-MM-DD)") from None

@@ -6,7 +6,6 @@ A gateway only reads the ledger here. Where it is away that is a fault of its ow
 import contextlib
 import csv
 import io
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from gateway.api import ledger_bodies
 from gateway.api.addressed import ONE, addressed, existing
 from gateway.api.http import json_response, query_of
 from gateway.api.problems import Problem, invalid
+from gateway.clock import now_ms
 from gateway.domain.days import PACIFIC
 from gateway.ledger.calling_reports import CallingReports
 from gateway.ledger.database import Database, LedgerUnavailable
@@ -33,6 +33,13 @@ class LedgerAccess:
     """The ledger of a gateway; None: it has none."""
 
     database: Database | None = None
+    figures: Figures | None = None
+    """Shared by all requests, because it keeps what customers were committed to."""
+
+    @classmethod
+    def to(cls, database: Database | None) -> "LedgerAccess":
+        """To a database, or to none."""
+        return cls(database, Figures(database) if database is not None else None)
 
     def there(self) -> Database:
         """The database. Raises Problem."""
@@ -73,10 +80,10 @@ async def calling(request: web.Request) -> web.Response:
 
 async def overage_rows(access: LedgerAccess, customer: str, first: int, last: int) -> list[DayRow] | None:
     """Overage by the ledger; None where there is none, it is away, or it has nothing of these days: then the registers answer."""
-    if access.database is None:
+    if access.figures is None:
         return None
     try:
-        return await Figures(access.database).overage(customer, first, last, now_ms()) or None
+        return await access.figures.overage(customer, first, last, now_ms()) or None
     except LedgerUnavailable:
         return None
 
@@ -103,11 +110,6 @@ def csv_response(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> web.R
     writer.writerow(columns)
     writer.writerows(rows)
     return web.Response(text=text.getvalue(), content_type="text/csv", charset="utf-8")
-
-
-def now_ms() -> int:
-    """The instant as of which the ledger is asked."""
-    return time.time_ns() // 1_000_000
 
 
 async def _asked(request: web.Request) -> tuple[str, str, Database]:

@@ -23,7 +23,8 @@ from gateway.people import NotDone, NotYet, People
 
 PEOPLE = web.AppKey("PEOPLE", People)
 PAGE_DEFAULT = PAGE_MAX
-CURSOR = r"^[0-9]{1,15}_[0-9]{1,15}_[0-9]{1,15}$(?!\n)"
+CURSOR = r"^[0-9]{1,15}_[0-9]{1,15}_-?[0-9]{1,18}$(?!\n)"
+"""A leg that was found in the store has a number below 0."""
 RETRY_AFTER_S = 10
 
 

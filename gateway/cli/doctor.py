@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli import client
+from gateway.cli import client, doctor_ledger
+from gateway.cli.doctor_ledger import Finding
 
 
 if TYPE_CHECKING:
@@ -20,29 +21,21 @@ if TYPE_CHECKING:
 
 STORE_WAIT_S = 3.0
 
-Finding = tuple[str, str, str]
-"""What was looked at, `ok`, `warn` or `fail`, and what was found."""
-
 
 def doctor(
     redis_url: Annotated[str | None, typer.Option(help="Redis to look at; left out, the embedded one.")] = None,
+    ledger_url: Annotated[
+        str | None, typer.Option(help="The ledger's database. [default: ledger.db in the data directory]")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="[default: gateway-data]")] = None,
     as_json: client.Json = False,
 ) -> None:
     """Check this machine and the settings; exit code 1 if a gateway could not run."""
-    from pydantic import ValidationError  # noqa: PLC0415 - keeps `gateway --help` fast
+    from gateway.cli.serve import settings_of  # noqa: PLC0415 - keeps `gateway --help` fast
 
-    from gateway.settings import Settings  # noqa: PLC0415
-
-    options: dict[str, Any] = {
-        name: value for name, value in (("redis_url", redis_url), ("data_dir", data_dir)) if value is not None
-    }
-    try:
-        settings = Settings(**options)
-    except ValidationError as error:
-        typer.echo(f"gateway doctor: {error.errors()[0]['msg']}", err=True)
-        raise typer.Exit(2) from None
-    findings = list(_findings(settings))
+    options: dict[str, Any] = {"redis_url": redis_url, "ledger_url": ledger_url, "data_dir": data_dir}
+    given = {name: value for name, value in options.items() if value is not None}
+    findings = list(_findings(settings_of(given, "gateway doctor")))
     if as_json:
         typer.echo(
             json.dumps([{"check": check, "state": state, "found": found} for check, state, found in findings], indent=2)
@@ -57,11 +50,14 @@ def doctor(
 def _findings(settings: "Settings") -> Iterator[Finding]:
     yield "python", "ok", platform.python_version()
     yield _tried("event loop", _event_loop)
+    store_ledgers: frozenset[str] = frozenset()
     if settings.redis_url:
-        yield from asyncio.run(_redis(settings.redis_url))
+        found, store_ledgers = asyncio.run(_redis(settings.redis_url))
+        yield from found
     else:
         yield _tried("embedded redis", _embedded)
-        yield _tried("data directory", lambda: _data_directory(settings.data_dir))
+    yield _tried("data directory", lambda: _data_directory(settings.data_dir))
+    yield from doctor_ledger.look(settings, store_ledgers)
     yield _tried("tokens", lambda: _tokens(settings))
     for name, host, port in (
         ("port", settings.host, settings.port),
@@ -92,7 +88,7 @@ def _embedded() -> str:
 
 def _data_directory(folder: Path) -> str:
     nearest = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    if not os.access(nearest, os.W_OK):
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise PermissionError(f"{nearest} cannot be written")
     return str(folder.resolve())
 
@@ -116,21 +112,28 @@ def _port(name: str, host: str, port: int) -> Finding:
     return name, "ok", f"{host}:{port} is free"
 
 
-async def _redis(url: str) -> list[Finding]:
-    from gateway.kernel.connection import REDIS_MAJOR_MIN  # noqa: PLC0415
+async def _redis(url: str) -> tuple[list[Finding], frozenset[str]]:
+    """What is found of a store, and the ids of the ledgers that read it."""
     from gateway.kernel.errors import StoreError  # noqa: PLC0415
     from gateway.kernel.store import open_store  # noqa: PLC0415
 
     store = open_store(url, ())
     try:
         if not await store.start(STORE_WAIT_S):
-            return [("redis", "fail", store.last_error or "no answer")]
+            return [("redis", "fail", store.last_error or "no answer")], frozenset()
         info = (await store.command("INFO", "server")).decode()
         found = await store.command("CONFIG", "GET", "*")
+        ledgers = await doctor_ledger.ledgers_of(store)
     except StoreError as error:
-        return [("redis", "fail", str(error))]
+        return [("redis", "fail", str(error))], frozenset()
     finally:
         await store.close()
+    return _redis_found(url, info, found), ledgers
+
+
+def _redis_found(url: str, info: str, found: list[bytes]) -> list[Finding]:
+    from gateway.kernel.connection import REDIS_MAJOR_MIN  # noqa: PLC0415
+
     said = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     setting = {found[at].decode(): found[at + 1].decode() for at in range(0, len(found), 2)}
     version = said.get("redis_version", "0")

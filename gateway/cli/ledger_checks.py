@@ -1,7 +1,7 @@
 """`gateway ledger verify`, `explain` and `what-if`: whether figures hold, why they are what they are, and what they would have been."""
 
 import contextlib
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,8 @@ from gateway.cli.ledger_tables import (
     Last,
     Ledger,
     LedgerUrl,
+    date_of,
+    progress,
     tell_json,
     tell_rows,
 )
@@ -56,15 +58,15 @@ def verify(
         async with contextlib.AsyncExitStack() as stack:
             store = await stack.enter_async_context(registers_at(redis_url)) if redis_url else None
             check = Check(Figures(database), None, store.of if store else None)
-            progress = stack.enter_context(_progress())
-            task = progress.add_task("days", total=None)
+            bar = stack.enter_context(progress())
+            task = bar.add_task("days", total=None)
             return await check.verify(
-                customer, *days, ledger.now_ms, lambda done, total: progress.update(task, completed=done, total=total)
+                customer, *days, ledger.now_ms, lambda done, total: bar.update(task, completed=done, total=total)
             )
 
     found = ledger.read_with_store(work, customer)
     rows = [
-        [of, _date(one.day), one.pool, *[getattr(one, name) for name in DIFFERENCE_COLUMNS[3:]]]
+        [of, date_of(one.day), one.pool, *[getattr(one, name) for name in DIFFERENCE_COLUMNS[3:]]]
         for of, one in found.differences
     ]
     if as_json:
@@ -163,24 +165,10 @@ def _compared(found: "WhatIf") -> list[list[object]]:
     rows: list[list[object]] = []
     for each in found.days:
         then = [each.then.peak, each.then.committed, each.then.overage] if each.then else [None, None, None]
-        rows.append([_date(each.day), *then, each.other.peak, each.other.overage, each.denied])
+        rows.append([date_of(each.day), *then, each.other.peak, each.other.overage, each.denied])
     return rows
 
 
 def _totals(found: "WhatIf") -> dict[str, int]:
     names = ("days_over_then", "days_over", "overage_then", "overage", "denied")
     return {name: getattr(found, name) for name in names}
-
-
-def _progress() -> Any:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
-
-
-def _date(ordinal: int) -> str:
-    from gateway.domain.days import day  # noqa: PLC0415
-
-    return day(ordinal).date.isoformat()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gateway.cli.ledger_tables import at, tell_rows
+from gateway.cli.ledger_tables import at, date_of, tell_rows
 
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def body(found: "Explanation") -> dict[str, Any]:
     committed = found.commitment
     return {
         "customer": found.customer,
-        "day": _date(found.day),
+        "day": date_of(found.day),
         "pool": found.pool,
         "figure": msgspec.to_builtins(ledger_overage_body(found.figure)) if found.figure else None,
         "at": at(found.at_ms),
@@ -42,7 +42,7 @@ def body(found: "Explanation") -> dict[str, Any]:
 def tell(found: "Explanation") -> None:
     """Prints it for people."""
     figure, held = found.figure, found.commitment
-    typer.echo(f"{found.customer}, {_date(found.day)}, {found.pool}")
+    typer.echo(f"{found.customer}, {date_of(found.day)}, {found.pool}")
     if figure is None:
         typer.echo("nothing to report: the pool had no commitment on that day, or nobody was in it")
     else:
@@ -85,9 +85,3 @@ def _findings(found: "Explanation") -> list[list[object]]:
         ]
         for each in found.findings
     ]  # fmt: skip
-
-
-def _date(ordinal: int) -> str:
-    from gateway.domain.days import day  # noqa: PLC0415
-
-    return day(ordinal).date.isoformat()

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TextIO
 
 import typer
 
+from gateway.cli.ledger_tables import progress
+
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
     from sqlalchemy.engine import URL
 
     from gateway.ledger.cloud_events import Usage
@@ -98,8 +99,10 @@ def _days(first: str | None, last: str | None) -> tuple[int, int]:
 
 
 def _date(text: str | None, option: str) -> dt.date | None:
+    from gateway.domain.days import reported_date  # noqa: PLC0415
+
     try:
-        return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date() if text is not None else None
+        return reported_date(text) if text is not None else None
     except ValueError:
         raise _refused(f"{option}: is no day such as 2026-11-20") from None
 
@@ -132,18 +135,20 @@ async def _export(
 ) -> None:
     from gateway.ledger import cloud_events  # noqa: PLC0415
     from gateway.ledger.database import Database  # noqa: PLC0415
+    from gateway.ledger.versions import customers_of  # noqa: PLC0415
 
     database = await Database.open(url)
     try:
         async with database.reading() as connection:
-            known = await cloud_events.customers(connection)
-            await target.begin(await cloud_events.source_of(connection))
+            known = await customers_of(connection)
+            named = await cloud_events.source_of(connection)
+        await target.begin(named)  # beyond the transaction: what fails here is the target
         unknown = sorted(set(wanted or ()) - set(known))
         if unknown:
             raise ExportFailed(f"the ledger knows no customer {', '.join(unknown)}")
         chosen = sorted(set(wanted)) if wanted else known
-        with _progress() as progress:
-            for name in progress.track(chosen, description="customers"):
+        with progress() as bar:
+            for name in bar.track(chosen, description="customers"):
                 await target.add(await _rows(database, name, days, provisional=provisional))
             await target.end()
     finally:
@@ -173,6 +178,11 @@ def _target(form: Format, output: str, post: str | None, source: str | None) -> 
         yield _Written(sys.stdout, form, source)
         return
     path = Path(output)
+    if path.exists() and not path.is_file():
+        # A device or a pipe is written to; a file of its name must not take its place. A folder is refused here, by its name.
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            yield _Written(stream, form, source)
+        return
     unfinished = path.with_name(f"{path.name}.part")
     try:
         with unfinished.open("w", encoding="utf-8", newline="") as stream:
@@ -268,14 +278,6 @@ def _event(row: "Usage", source: str | None) -> bytes:
     from gateway.ledger.cloud_events import SOURCE, cloud_event, encoded  # noqa: PLC0415
 
     return encoded(cloud_event(row, source or SOURCE))
-
-
-def _progress() -> "Progress":
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def _now_ms() -> int:

@@ -81,7 +81,7 @@ async def _status(database: "Database", now_ms: int, *, count: bool) -> dict[str
     from sqlalchemy import func, select, text  # noqa: PLC0415
 
     from gateway.ledger import schema  # noqa: PLC0415
-    from gateway.ledger.lease import WRITER  # noqa: PLC0415
+    from gateway.ledger.lease import writer_at  # noqa: PLC0415
     from gateway.ledger.status import read_status  # noqa: PLC0415
 
     known = await read_status(database)
@@ -91,9 +91,8 @@ async def _status(database: "Database", now_ms: int, *, count: bool) -> dict[str
         if database.kind == "sqlite"
         else "SELECT pg_database_size(current_database())"
     )
-    leases, positions = schema.leases, schema.positions
+    positions = schema.positions
     async with database.reading() as connection:
-        writer = (await connection.execute(select(leases).where(leases.c.name == WRITER))).first()
         rows = (await connection.execute(select(positions).order_by(positions.c.bucket))).all()
         sizes = {"bytes": (await connection.execute(text(size))).scalar_one()}
         for name, table in counted.items():
@@ -101,7 +100,7 @@ async def _status(database: "Database", now_ms: int, *, count: bool) -> dict[str
     return {
         "id": known.id or None,
         "database": database.shown,
-        "writer": writer.holder if writer is not None and writer.until_ms > now_ms else None,
+        "writer": await writer_at(database, now_ms),
         "read_until": at(known.read_ms or None),
         "lag_s": round(known.lag_s(now_ms), 1) if known.read_ms else None,
         "gaps": known.gaps,

@@ -3,14 +3,14 @@
 import asyncio
 import csv
 import datetime as dt
-import re
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from gateway.clock import now_ms
 
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Ledger:
         if settings.ledger is None:
             raise self.refused("--ledger-url", "is `none`, so there is no ledger to read")
         self.url = settings.ledger
-        self.now_ms = time.time_ns() // 1_000_000
+        self.now_ms = now_ms()
 
     def refused(self, name: str, message: str) -> typer.Exit:
         """Names the option or argument that is wrong."""
@@ -87,13 +87,12 @@ class Ledger:
 
     def day(self, name: str, text: str) -> int:
         """A day of an option, as an ordinal."""
+        from gateway.domain.days import reported_date  # noqa: PLC0415
+
         try:
-            found = dt.date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
+            return reported_date(text).toordinal()
         except ValueError:
-            found = None
-        if found is None or not 2000 <= found.year <= 2200:
-            raise self.refused(name, "is not a date (YYYY-MM-DD)")
-        return found.toordinal()
+            raise self.refused(name, "is not a date (YYYY-MM-DD)") from None
 
     def days(self, first: str | None, last: str | None) -> tuple[int, int]:
         """A range of days; by default from the first of the month to today."""
@@ -161,6 +160,22 @@ def at(ms: int | None) -> str | None:
     from gateway.domain.days import instant  # noqa: PLC0415
 
     return None if ms is None else instant(ms)
+
+
+def date_of(ordinal: int) -> str:
+    """A day as people read it."""
+    from gateway.domain.days import day  # noqa: PLC0415
+
+    return day(ordinal).date.isoformat()
+
+
+def progress() -> Any:
+    """A bar beside what is printed, where somebody looks at it through a terminal."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def rows_of(columns: Sequence[str], bodies: Sequence[Any]) -> list[list[object]]:

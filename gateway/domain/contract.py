@@ -38,6 +38,9 @@ REPORTED_POOLS = {
 METERED_POOLS = ("ports", "teams_ports", CHINA, "pstn", "event_pstn")
 """Those of them that have a commitment, and so a register of each day."""
 
+POOL_OF_GROUP = {REPORTED_POOLS[pool]: pool for pool in METERED_POOLS}
+"""Metered pools by the groups that they are."""
+
 
 class ServiceTerms:
     """The active subscriptions that license meetings of one service, in the order in which they may."""

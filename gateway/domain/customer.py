@@ -6,13 +6,13 @@ rules of each plan (`Subscription.faults`) run on every customer whose shape is 
 
 import datetime as dt
 import functools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
+from gateway.domain.days import date_of
 from gateway.domain.join import Service
 from gateway.domain.limits import Limit
 
@@ -61,7 +61,7 @@ def _civil_date(value: object) -> object:
     """Let pass a date or `YYYY-MM-DD` only: pydantic alone would also read numbers and times as dates."""
     if isinstance(value, str):
         try:
-            return dt.date.fromisoformat(value) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else ""
+            return date_of(value)
         except ValueError:
             return ""
     return value if isinstance(value, dt.date) and not isinstance(value, dt.datetime) else ""

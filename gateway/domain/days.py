@@ -5,6 +5,7 @@ looked up as instants. Days are handed around as ordinals (`datetime.date.toordi
 """
 
 import functools
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
@@ -16,6 +17,9 @@ MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 """Of time that passes; a civil day may be shorter or longer."""
+
+YEARS = range(2000, 2201)
+"""Of which there may be reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,21 @@ def day_at(now_ms: int) -> Day:
 def days_between(first: int, last: int) -> list[Day]:
     """All days from ordinal `first` to ordinal `last`, both included, in order."""
     return [day(ordinal) for ordinal in range(first, last + 1)]
+
+
+def date_of(text: str) -> date:
+    """The date that is written as `YYYY-MM-DD`, and in no other way. Raises ValueError."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError("is not a date (YYYY-MM-DD)")
+    return date.fromisoformat(text)
+
+
+def reported_date(text: str) -> date:
+    """The same, of which there may be a report. Raises ValueError."""
+    found = date_of(text)
+    if found.year not in YEARS:
+        raise ValueError("is not a date of these centuries")
+    return found
 
 
 def instant(ms: int) -> str:

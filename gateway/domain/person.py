@@ -21,10 +21,17 @@ TEXTS = frozenset({"name", "reason", "status_reason", "partner"})
 NAMES = frozenset({"given_name", "family_name"})
 SUSPENDED, HISTORY = "suspended_hosts", "history"
 
+PSEUDONYM = re.compile("~[0-9a-f]{32}")
+"""Stands for somebody, or something, that is not to be known any more."""
 NOBODY = "~"
 """In place of who did something, where nobody is to be known any more."""
 
 AliasOf = Callable[[str], str | None]
+
+
+def as_pseudonym(digest: bytes) -> str:
+    """A pseudonym, of 16 bytes or more that say nothing."""
+    return "~" + digest.hex()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +105,20 @@ def rewritten(value: Any, how: Rewriting, within: str = "") -> Any:
     return {name: rewritten(each, how, name) for name, each in value.items()}
 
 
-def mentions(value: Any, person: Person, path: str = "$", within: str = "") -> Iterator[tuple[str, Any]]:
+def mentions(value: Any, person: Person) -> Iterator[tuple[str, Any]]:
     """Where the person stands in the data, as JSONPath, and what stands there."""
-    pattern = person.pattern()
+    yield from _mentions(value, person, person.pattern(), "$", "")
+
+
+def _mentions(
+    value: Any, person: Person, pattern: re.Pattern[str] | None, path: str, within: str
+) -> Iterator[tuple[str, Any]]:
     if isinstance(value, str):
         if (within in WHO and person.did(value)) or (within in TEXTS and pattern and pattern.search(value)):
             yield path, value
     elif isinstance(value, list | tuple):
         for place, each in enumerate(value):
-            yield from mentions(each, person, f"{path}[{place}]", within)
+            yield from _mentions(each, person, pattern, f"{path}[{place}]", within)
     elif isinstance(value, dict):
         if within in LISTS and person.is_meant_by(str(value.get("id", ""))):
             yield path, value
@@ -115,7 +127,7 @@ def mentions(value: Any, person: Person, path: str = "$", within: str = "") -> I
             if within in {SUSPENDED, HISTORY} and person.is_meant_by(name):
                 yield f"{path}[{name!r}]", each
             else:
-                yield from mentions(each, person, f"{path}.{name}", within if within == HISTORY else name)
+                yield from _mentions(each, person, pattern, f"{path}.{name}", within if within == HISTORY else name)
 
 
 def full_names_of(value: Any, address: str, within: str = "") -> Iterator[str]:

@@ -15,6 +15,7 @@ from gateway.kernel.errors import StoreUnavailable
 from gateway.kernel.keys import BUCKETS, bucket_keys
 from gateway.kernel.scripts import Script
 from gateway.kernel.store import Store
+from gateway.shared import Shared
 
 
 MEET_TIMEOUT_S = 2.0
@@ -57,7 +58,7 @@ class Epochs:
         self._emit = emit
         self._epochs = [b"0"] * BUCKETS
         self._recovering = [0] * BUCKETS
-        self._meeting: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._meeting: Shared[tuple[int, int], None] = Shared()
         self.on_missing: Callable[[int], None] = lambda _: None
         """Told of a bucket in which something is missing that this gateway was told."""
 
@@ -81,20 +82,11 @@ class Epochs:
     async def meet(self, store: Store, bucket: int, timeout_s: float) -> None:
         """Says what this gateway was told, and learns the epoch. Many callers at a time share one question. Raises StoreError."""
         key = (id(store), bucket)  # two connections may lead to two servers for a moment
-        task = self._meeting.get(key)
-        if task is None:
-            task = self._meeting[key] = asyncio.create_task(self._meet(store, bucket, MEET_TIMEOUT_S))
-            task.add_done_callback(lambda done: self._met(key, done))
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.shield(task)
+                await self._meeting.once(key, lambda: self._meet(store, bucket, MEET_TIMEOUT_S))
         except TimeoutError:
             raise StoreUnavailable("the epoch is not known yet") from None
-
-    def _met(self, key: tuple[int, int], task: asyncio.Task[None]) -> None:
-        self._meeting.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # whoever waited has it
 
     async def _meet(self, store: Store, bucket: int, timeout_s: float) -> None:
         known = self._told.last_told(bucket) or (0, 0)

@@ -1,10 +1,13 @@
 """Calling of a customer from what happened: minutes and charges of a cycle (T15.4, T16.2)."""
 
+import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.calling import CallingMonth, CallingUse, calling_months
+from gateway.domain.billing.commitment import Version
+from gateway.domain.billing.rate_card import RateCard
 from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.cycles import Cycle
 from gateway.domain.days import DAY_MS, day
@@ -13,7 +16,7 @@ from gateway.ledger.database import Database
 from gateway.ledger.host_reports import cycle_named
 from gateway.ledger.rate_cards import read_cards
 from gateway.ledger.reading import read_stretches
-from gateway.ledger.versions import subscriptions_between, versions_of
+from gateway.ledger.versions import removed_by, subscriptions_between, versions_of
 
 
 UNSTATED = "unstated"
@@ -31,13 +34,23 @@ class CallingReports:
     async def calling(self, customer: str, cycle: str, now_ms: int) -> list[CallingMonth]:
         """The calling of a cycle, which begins on the first of the month, by subscription. Raises as `HostReports.active_hosts`."""
         month = cycle_named(cycle)
-        start_ms, end_ms = day(month.first).start_ms, day(month.last).end_ms
         async with self._database.reading() as connection:
             versions = await versions_of(connection, customer)
             legs = await _legs(connection, customer, month, now_ms)
             cards = await read_cards(connection)
-        subscriptions = subscriptions_between(versions, start_ms, min(end_ms, now_ms + 1))
-        return calling_months(subscriptions, [use_of(leg) for leg in legs], cards, month, now_ms)
+        return await asyncio.to_thread(_months, versions, legs, cards, month, now_ms)
+
+
+def _months(
+    versions: Sequence[Version],
+    legs: Sequence[Sequence[Stretch]],
+    cards: Sequence[RateCard],
+    month: Cycle,
+    now_ms: int,
+) -> list[CallingMonth]:
+    start_ms, until_ms = day(month.first).start_ms, min(day(month.last).end_ms, now_ms + 1)
+    held, removed = subscriptions_between(versions, start_ms, until_ms), removed_by(versions, until_ms)
+    return calling_months(held, [use_of(leg) for leg in legs], cards, month, now_ms, removed)
 
 
 def use_of(leg: Sequence[Stretch]) -> CallingUse:
@@ -66,7 +79,8 @@ async def _legs(connection: AsyncConnection, customer: str, month: Cycle, now_ms
     while True:
         # One that moved into the cycle is known by what it goes on with, which was there right before.
         found = await read_stretches(connection, customer, start_ms - 1, until_ms, _is_telephone)
-        legs = [leg for leg in whole_legs(found) if leg[0].connected_ms is not None and leg[0].connected_ms >= start_ms]
+        whole = await asyncio.to_thread(whole_legs, found)
+        legs = [leg for leg in whole if leg[0].connected_ms is not None and leg[0].connected_ms >= start_ms]
         if until_ms > now_ms or not any(_may_go_on(leg[-1], until_ms) for leg in legs):
             return legs
         until_ms += DAY_MS

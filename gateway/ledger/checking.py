@@ -10,16 +10,17 @@ from sqlalchemy import select
 
 from gateway.domain.days import HOUR_MS, Day, day_at, days_between
 from gateway.kernel.kernel import DAYS_KEPT
-from gateway.kernel.keys import bucket_of
 from gateway.kernel.outcomes import Register
 from gateway.ledger import schema
 from gateway.ledger.comparing import Difference, Place, Witnesses, differences, kinds_told
+from gateway.ledger.facts import fact, put_fact
 from gateway.ledger.figures import Figures
 from gateway.ledger.findings import days_with_findings, gaps_of_days, put_findings
 from gateway.ledger.lease import Lease
+from gateway.ledger.positions import is_in_doubt
 from gateway.ledger.remembering import remembered_between
 from gateway.ledger.replaying import DAYS_AT_ONCE
-from gateway.ledger.upserts import put
+from gateway.ledger.versions import customers_of
 
 
 CHECKED = "checked"
@@ -121,10 +122,8 @@ class Check:
         self, customer: str, days: Sequence[Day], registers: Mapping[Place, Register] | None, now_ms: int
     ) -> Witnesses | None:
         first, last = days[0].ordinal, days[-1].ordinal
-        positions = schema.positions
         async with self._database.reading() as connection:
-            doubt = select(positions.c.doubt_ms).where(positions.c.bucket == bucket_of(customer))
-            if (await connection.execute(doubt)).scalar_one_or_none() is not None:
+            if await is_in_doubt(connection, customer):
                 return None
             replayed = await self._figures.replay(connection, customer, first, last, now_ms)
             closed, written = await self._figures.written(connection, customer, first, last)
@@ -140,10 +139,9 @@ class Check:
 
     async def _just_closed(self) -> dict[tuple[str, int], int]:
         """Days that were closed since the last check: when."""
-        closings, facts = schema.closings, schema.facts
+        closings = schema.closings
         async with self._database.reading() as connection:
-            checked = await connection.execute(select(facts.c.value).where(facts.c.name == CHECKED))
-            since_ms = int(checked.scalar_one_or_none() or -1)
+            since_ms = int(await fact(connection, CHECKED) or -1)
             rows = await connection.execute(
                 select(closings.c.customer, closings.c.day, closings.c.at_ms).where(closings.c.at_ms > since_ms)
             )
@@ -153,13 +151,11 @@ class Check:
         if self._lease is not None:
             async with self._database.writing() as connection:
                 await self._lease.hold(connection)
-                await put(connection, schema.facts, [{"name": CHECKED, "value": str(checked_ms)}])
+                await put_fact(connection, CHECKED, str(checked_ms))
 
     async def _customers(self) -> list[str]:
-        table = schema.versions
         async with self._database.reading() as connection:
-            found = await connection.execute(select(table.c.customer).distinct().order_by(table.c.customer))
-            return list(found.scalars())
+            return await customers_of(connection)
 
 
 def _parts(first: int, last: int) -> Iterator[tuple[int, int]]:

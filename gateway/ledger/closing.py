@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.day_state import FINAL_MS, PROVISIONAL_MS
 from gateway.domain.days import day_at
-from gateway.kernel.keys import bucket_of
 from gateway.ledger import schema
 from gateway.ledger.figures import DayRow, Figures, day_rows
 from gateway.ledger.late_facts import LateFacts
 from gateway.ledger.lease import Lease
+from gateway.ledger.positions import is_in_doubt
 from gateway.ledger.replaying import DAYS_AT_ONCE
 from gateway.ledger.upserts import put
 
@@ -91,10 +91,8 @@ class Closing:
 
     async def _close(self, customer: str, state: str, first: int, last: int, now_ms: int) -> bool:
         """Writes the figures of days as they are known now; not where the bucket is in doubt."""
-        positions = schema.positions
         async with self._database.reading() as connection:
-            doubt = select(positions.c.doubt_ms).where(positions.c.bucket == bucket_of(customer))
-            if (await connection.execute(doubt)).scalar_one_or_none() is not None:
+            if await is_in_doubt(connection, customer):
                 return False
             replayed = await self._figures.replay(connection, customer, first, last, now_ms)
         rows = day_rows(replayed, now_ms)

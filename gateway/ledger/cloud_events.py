@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.days import day as day_of
 from gateway.domain.days import instant
 from gateway.ledger import schema
-from gateway.ledger.figures import DayRow
+from gateway.ledger.facts import ID, fact
+from gateway.ledger.figures import DayRow, adjustments_of
 
 
 TYPE = "admission-gateway.usage.day"
@@ -58,46 +59,37 @@ class Usage(msgspec.Struct, frozen=True):
     adjusted_at: str | None = None
 
 
-async def customers(connection: AsyncConnection) -> list[str]:
-    """All customers that the ledger knows, in order."""
-    table = schema.versions
-    return list((await connection.execute(select(table.c.customer).distinct().order_by(table.c.customer))).scalars())
-
-
 async def source_of(connection: AsyncConnection) -> str:
     """What the events of this ledger have as their source: two ledgers are two sources."""
-    table = schema.facts
-    id_ = (await connection.execute(select(table.c.value).where(table.c.name == "id"))).scalar_one_or_none()
+    id_ = await fact(connection, ID)
     return f"{SOURCE}:{id_}" if id_ else SOURCE
 
 
 async def settled_usage(connection: AsyncConnection, customer: str, first: int, last: int) -> list[Usage]:
     """Days (ordinals) that are closed or final, as they were written, and their adjustments; by day, pool and number."""
-    days, adjustments = schema.days, schema.adjustments
+    days = schema.days
     rows = await connection.execute(
         select(days)
         .where(days.c.customer == customer, days.c.day.between(first, last))
         .order_by(days.c.day, days.c.pool)
     )
-    found: list[tuple[tuple[int, str, int], Usage]] = []
-    known: dict[tuple[int, str], tuple[int, int]] = {}
-    for row in rows:
-        found.append(((row.day, row.pool, -1), _figures(customer, row, row.state)))
-        known[row.day, row.pool] = (row.peak, row.overage)
-    later = await connection.execute(
-        select(adjustments)
-        .where(adjustments.c.customer == customer, adjustments.c.day.between(first, last))
-        .order_by(adjustments.c.day, adjustments.c.pool, adjustments.c.number)
-    )
-    for row in later:
-        peak, overage = known.get((row.day, row.pool), (0, 0))
-        known[row.day, row.pool] = (row.peak, row.overage)
-        usage = Usage(
-            customer, day_of(row.day).date, row.pool, ADJUSTED, row.peak, row.overage, row.peak - peak,
-            row.overage - overage, row.number, cause=row.cause, adjusted_at=instant(row.at_ms),
-        )  # fmt: skip
-        found.append(((row.day, row.pool, row.number), usage))
-    return [usage for _, usage in sorted(found, key=lambda each: each[0])]
+    figures = {(row.day, row.pool): row for row in rows}
+    adjusted = await adjustments_of(connection, customer, first, last)
+    found: list[Usage] = []
+    for ordinal, pool in sorted(figures.keys() | adjusted.keys()):
+        figure, peak, overage = figures.get((ordinal, pool)), 0, 0
+        if figure is not None:
+            found.append(_figures(customer, figure, figure.state))
+            peak, overage = figure.peak, figure.overage
+        for each in adjusted.get((ordinal, pool), ()):
+            found.append(
+                Usage(
+                    customer, day_of(ordinal).date, pool, ADJUSTED, each.peak, each.overage, each.peak - peak,
+                    each.overage - overage, each.number, cause=each.cause, adjusted_at=instant(each.at_ms),
+                )
+            )  # fmt: skip
+            peak, overage = each.peak, each.overage
+    return found
 
 
 def provisional_usage(customer: str, figures: Iterable[DayRow]) -> list[Usage]:

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from gateway.ledger.migrate import check_current, upgrade
+from gateway.ledger.migrate import SchemaOlder, check_current, upgrade
 
 
 BUSY_S = 5.0
@@ -28,6 +28,13 @@ CACHE_KIB = 64 * 1024
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
+SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+OPTIONS = {
+    "sqlite": frozenset[str](),
+    "postgresql": frozenset({"host", "port", "passfile", "target_session_attrs", "ssl"}),
+}
+"""What may stand behind the ? of a URL; `sslmode` is `ssl`, as drivers differ in how they call it."""
+
 NONE = "none"
 """In place of a URL: there is no ledger."""
 
@@ -36,6 +43,10 @@ _log = structlog.get_logger("gateway.ledger")
 
 class LedgerUnavailable(Exception):
     """The ledger's database cannot be opened, read or written; the message says why, and holds no password."""
+
+
+class LedgerOlder(LedgerUnavailable):
+    """It can be reached, and the process that writes has yet to bring its schema to the newest version."""
 
 
 def ledger_url(url: str | None, data_dir: Path) -> URL | None:
@@ -50,14 +61,28 @@ def ledger_url(url: str | None, data_dir: Path) -> URL | None:
         return URL.create(DRIVERS["sqlite"], database=str(data_dir / "ledger.db"))
     try:
         found = make_url(url)
-    except ArgumentError:
-        raise ValueError("is no URL of a database") from None
+    except (ArgumentError, ValueError):
+        raise ValueError("is no URL of a database") from None  # whatever else would be told may be of a password
     kind = found.drivername.partition("+")[0]
     if kind not in DRIVERS:
         raise ValueError(f"is none of {', '.join(sorted(DRIVERS))}, or `{NONE}`")
     if kind == "sqlite" and not found.database:
         raise ValueError("names no file: sqlite:///path, or sqlite:////absolute/path")
-    return found.set(drivername=DRIVERS[kind])
+    if "@" in (found.host or ""):
+        raise ValueError("holds an @ in its user or password that is not written as %40")
+    driver = DRIVERS[kind]
+    return found.set(drivername=driver, query=_options(driver.partition("+")[0], found))
+
+
+def _options(kind: str, url: URL) -> dict[str, str | tuple[str, ...]]:
+    found = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    if unknown := sorted(set(found) - OPTIONS[kind]):
+        known = ", ".join(sorted({*OPTIONS[kind], "sslmode"})) if OPTIONS[kind] else "none"
+        # Certificates are named by PGSSLROOTCERT and the like, which the driver reads.
+        raise ValueError(f"has the option {', '.join(unknown)}, and may have {known}")
+    if found.get("ssl", "prefer") not in SSL_MODES:
+        raise ValueError(f"has an sslmode that is none of {', '.join(sorted(SSL_MODES))}")
+    return found
 
 
 class Database:
@@ -81,10 +106,7 @@ class Database:
             LedgerUnavailable: it cannot be reached, or its schema is not the current one.
         """
         if url.get_backend_name() == "sqlite" and migrate:
-            path = Path(str(url.database))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            _make_file(url)
         database = cls(_engine(url))
         try:
             if migrate:
@@ -140,7 +162,8 @@ class Database:
                         self._is_checked = True
                     yield connection
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise LedgerUnavailable(f"the ledger at {self.shown}: {_why(error)}") from error
+            kind = LedgerOlder if isinstance(error, SchemaOlder) else LedgerUnavailable
+            raise kind(f"the ledger at {self.shown}: {_why(error)}") from error
 
     async def _look_at_file(self) -> None:
         # SQLite would make an empty file where there is none, and go on in one that was replaced by a copy.
@@ -156,6 +179,19 @@ class Database:
     def shown(self) -> str:
         """Its URL, without a password."""
         return self.engine.url.render_as_string(hide_password=True)
+
+
+def _make_file(url: URL) -> None:
+    """An empty file that nobody else may read, where there is none."""
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise LedgerUnavailable(
+            f"the ledger at {url.render_as_string()}: cannot be made: {error.strerror or type(error).__name__}"
+        ) from error
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

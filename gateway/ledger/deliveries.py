@@ -65,6 +65,7 @@ class Deliveries:
         self._attempts: dict[str, _Attempt] = {}
         self._random = random.Random()  # noqa: S311 - spreads retries
         self._pruned_ms = 0
+        self._is_failing = False
 
     async def run_once(self, now_ms: int) -> int:
         """How many attempts were started.
@@ -88,7 +89,7 @@ class Deliveries:
             if prune:
                 await connection.execute(_TABLE.delete().where(_TABLE.c.made_ms < now_ms - KEPT_MS))
                 self._pruned_ms = now_ms
-        self._tell_given_up(ended)
+        self._tell(ended)
         for id_ in ended:
             del self._running[id_], self._attempts[id_]
         for attempt in attempts:
@@ -143,8 +144,15 @@ class Deliveries:
     def _gives_up(self, id_: str, answer: Answer) -> bool:
         return answer.result is Result.GONE or (answer.result is Result.FAILED and self._attempts[id_].is_last)
 
-    def _tell_given_up(self, ended: dict[str, Answer]) -> None:
+    def _tell(self, ended: dict[str, Answer]) -> None:
+        """Logs when the webhook begins to fail, when it takes notices again, and what is given up."""
         for id_, answer in ended.items():
+            fails = answer.result is not Result.TAKEN
+            if fails and not self._is_failing:
+                _log.warning("webhook.failing", notice=id_, failure=answer.why)
+            elif self._is_failing and not fails:
+                _log.info("webhook.recovered")
+            self._is_failing = fails
             if self._gives_up(id_, answer):
                 _log.error("notice.given_up", notice=id_, failure=answer.why)
 

@@ -3,17 +3,16 @@
 import asyncio
 
 import msgspec
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.addresses import normal_address
 from gateway.domain.departure import over_ms
-from gateway.domain.person import Rewriting, everybody_by, hosts_of
+from gateway.domain.person import PSEUDONYM, Rewriting, everybody_by, hosts_of
 from gateway.ledger import schema
 from gateway.ledger.database import Database
-from gateway.ledger.erasure import DOCUMENTS_AT_ONCE, count_forgetting, rewrite_versions
-from gateway.ledger.interning import PERSON, PSEUDONYM, key_of, pseudonym
+from gateway.ledger.erasure import count_forgetting, rewrite_versions
+from gateway.ledger.interning import PERSON, key_of, pseudonym
 from gateway.ledger.lease import Lease
+from gateway.ledger.versions import DOCUMENTS_AT_ONCE, stored_versions
 from gateway.stored_record import decode_record
 
 
@@ -84,27 +83,11 @@ async def forget_hosts(database: Database, lease: Lease, customer: str, oldest: 
 
 async def _gone(database: Database, customer: str, oldest: int) -> set[str]:
     """Normal addresses that are in versions before `oldest`, and in none from it on."""
-    after = -1
     before, since = set[str](), set[str]()
-    while True:
-        async with database.reading() as connection:
-            page = await _page(connection, customer, after)
-        if not page:
-            return before - since
-        after = page[-1][0]
-        for version, document in page:
-            (since if version >= oldest else before).update(await asyncio.to_thread(_hosts, document))
-
-
-async def _page(connection: AsyncConnection, customer: str, after: int) -> list[tuple[int, bytes]]:
-    table = schema.versions
-    rows = await connection.execute(
-        select(table.c.version, table.c.document)
-        .where(table.c.customer == customer, table.c.version > after)
-        .order_by(table.c.version)
-        .limit(DOCUMENTS_AT_ONCE)
-    )
-    return [(row.version, bytes(row.document)) for row in rows]
+    async for page in stored_versions(database, customer):
+        for each in page:
+            (since if each.version >= oldest else before).update(await asyncio.to_thread(_hosts, each.document))
+    return before - since
 
 
 def _hosts(document: bytes) -> set[str]:

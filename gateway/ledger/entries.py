@@ -6,15 +6,13 @@ import msgspec
 
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.billing.stretch import Shape
-from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
+from gateway.domain.contract import POOL_OF_GROUP
 from gateway.kernel.outbox import RawEntry
 from gateway.kernel.outcomes import Leg
 from gateway.legs import info_of
 
 
 OF_LEGS = frozenset({"admit", "confirm", "adopt", "move", "release", "reclaim"})
-
-_POOLS = frozenset([REPORTED_POOLS[pool] for pool in METERED_POOLS])
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -137,7 +135,7 @@ def _seen(
     found = info_of(info)
     number, access = found.number, found.access_number
     shape = Shape(
-        found.service, found.endpoint, found.role, tuple([group for group in groups if group in _POOLS]),
+        found.service, found.endpoint, found.role, tuple([group for group in groups if group in POOL_OF_GROUP]),
         found.licensed_by, found.counted_in, found.department, found.room, found.country, found.calling,
         number.country if number else None, number.number_class if number else None,
         access.country if access else None, access.number_class if access else None,

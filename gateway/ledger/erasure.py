@@ -7,7 +7,7 @@ notices. Figures count by pseudonym and never change. Everything here may be don
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -15,15 +15,15 @@ from sqlalchemy import Table, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.addresses import normal_address
-from gateway.domain.person import Person, Rewriting, full_names_of, rewritten
+from gateway.domain.person import Person, Rewriting, as_pseudonym, full_names_of, rewritten
 from gateway.ledger import schema
 from gateway.ledger.database import Database
-from gateway.ledger.interning import FORGETTINGS, MEETING, PERSON, pseudonym
+from gateway.ledger.facts import FORGETTINGS, fact, put_fact
+from gateway.ledger.interning import MEETING, PERSON, pseudonym
 from gateway.ledger.lease import WRITER
-from gateway.ledger.upserts import put
+from gateway.ledger.versions import StoredVersion, page_of_versions, stored_versions
 
 
-DOCUMENTS_AT_ONCE = 20
 LEGS_AT_ONCE = 1_000
 
 FORGOTTEN_CONNECTION = "~"
@@ -55,7 +55,7 @@ class Spelt(msgspec.Struct, frozen=True):
 
 def fresh_alias() -> str:
     """A pseudonym that no key leads to."""
-    return "~" + secrets.token_hex(16)
+    return as_pseudonym(secrets.token_bytes(16))
 
 
 async def spelt(connection: AsyncConnection, customer: str, address: str) -> Spelt:
@@ -73,21 +73,9 @@ async def spelt(connection: AsyncConnection, customer: str, address: str) -> Spe
 async def known_person(database: Database, customer: str, address: str) -> Person:
     """The person with the full names that stand beside the address in any version. Raises LedgerUnavailable."""
     compared, found = normal_address(address), set[str]()
-    table, after = schema.versions, -1
-    while True:
-        async with database.reading() as connection:
-            wanted = table.c.customer == customer, table.c.version > after
-            rows = await connection.execute(
-                select(table.c.version, table.c.document)
-                .where(*wanted)
-                .order_by(table.c.version)
-                .limit(DOCUMENTS_AT_ONCE)
-            )
-            page = [(row.version, bytes(row.document)) for row in rows]
-        if not page:
-            return Person(compared, frozenset(found))
-        after = page[-1][0]
-        found.update(await asyncio.to_thread(_full_names, [document for _, document in page], compared))
+    async for page in stored_versions(database, customer):
+        found.update(await asyncio.to_thread(_full_names, [each.document for each in page], compared))
+    return Person(compared, frozenset(found))
 
 
 async def erase(database: Database, customer: str, person: Person, alias: str, by: str, now_ms: int) -> Erased:
@@ -125,20 +113,13 @@ async def rewrite_versions(
     `hold` is what the writer begins each of its transactions with.
     """
     table, after, changed = schema.versions, -1, 0
-    within = [table.c.customer == customer] + ([table.c.version < below] if below is not None else [])
     while True:
         async with database.writing() as connection:
             await (hold(connection) if hold else not_beside_the_writer(connection))
-            found = await connection.execute(
-                select(table.c.version, table.c.by, table.c.document)
-                .where(*within, table.c.version > after)
-                .order_by(table.c.version)
-                .limit(DOCUMENTS_AT_ONCE)
-            )
-            rows = [(row.version, row.by, bytes(row.document)) for row in found]
+            rows = await page_of_versions(connection, customer, after, below)
             if not rows:
                 return changed
-            after = rows[-1][0]
+            after = rows[-1].version
             new = await asyncio.to_thread(_rewritten, rows, how)
             changed += len(new)
             if new:
@@ -155,9 +136,7 @@ async def not_beside_the_writer(connection: AsyncConnection) -> None:
 
 async def count_forgetting(connection: AsyncConnection) -> None:
     """Tells who keeps names in memory that some are not to be known any more."""
-    table = schema.facts
-    counted = (await connection.execute(select(table.c.value).where(table.c.name == FORGETTINGS))).scalar_one_or_none()
-    await put(connection, table, [{"name": FORGETTINGS, "value": str(int(counted or 0) + 1)}])
+    await put_fact(connection, FORGETTINGS, str(int(await fact(connection, FORGETTINGS) or 0) + 1))
 
 
 async def add_audit(connection: AsyncConnection, customer: str, by: str, what: str, subject: str, now_ms: int) -> None:
@@ -272,7 +251,7 @@ def _full_names(documents: list[bytes], address: str) -> set[str]:
     }
 
 
-def _rewritten(rows: list[tuple[int, str, bytes]], how: Rewriting) -> list[dict[str, Any]]:
+def _rewritten(rows: Iterable[StoredVersion], how: Rewriting) -> list[dict[str, Any]]:
     new = []
     for version, by, document in rows:
         before = msgspec.json.decode(document) if document else None

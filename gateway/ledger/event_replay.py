@@ -1,7 +1,7 @@
 """Events of a customer by replay of what happened (T11.2 to T11.5, T12.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +16,7 @@ from gateway.ledger.chains import predecessors
 from gateway.ledger.database import Database
 from gateway.ledger.interning import MEETING
 from gateway.ledger.reading import read_stretches
-from gateway.ledger.versions import versions_of
+from gateway.ledger.versions import in_force_between, versions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,10 @@ class EventReplay:
     async def events(self, customer: str, now_ms: int) -> EventsReplayed:
         """All events that the ledger knows, as of an instant. One whose name was forgotten shows its pseudonym. Raises LedgerUnavailable."""
         async with self._database.reading() as connection:
-            orders = _orders(await versions_of(connection, customer))
+            versions = await versions_of(connection, customer)
             uses = await event_uses(connection, customer, 0, now_ms)
-        figures = event_figures(uses, orders, now_ms)
+        orders = _orders(versions)
+        figures = [_of_its_time(each, versions) for each in event_figures(uses, orders, now_ms)]
         return EventsReplayed(figures, order_figures(figures, orders))
 
 
@@ -72,6 +73,15 @@ def _orders(versions: Sequence[Version]) -> dict[str, EventOrder]:
     """Every order, as it stood last."""
     held = [each for version in versions if version.customer for each in version.customer.subscriptions]
     return {each.id: each for each in held if isinstance(each, EventOrder)}
+
+
+def _of_its_time(figure: EventFigure, versions: Sequence[Version]) -> EventFigure:
+    """Attendees are judged by the order as it stood when there were most of them (T11.3): what is ordered later changes no past event."""
+    order = _orders(in_force_between(versions, figure.peak_at_ms, figure.peak_at_ms + 1)).get(figure.licensed_by or "")
+    if order is None:
+        return figure
+    over = max(0, figure.peak_attendees - order.max_attendees)
+    return replace(figure, max_attendees=order.max_attendees, attendee_overage=over)
 
 
 def _was_there(before: Stretch | None, event: str, events: dict[int, str]) -> bool:

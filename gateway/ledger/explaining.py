@@ -107,7 +107,7 @@ async def explain(
         return Explanation(
             customer, day, pool, row, at_ms,
             await _commitment(connection, customer, pool, at_ms, span) if span else None,
-            len(there), await _named(connection, customer, there[:legs_max]), max(len(there) - legs_max, 0),
+            len(there), await _named(connection, there[:legs_max]), max(len(there) - legs_max, 0),
             gaps.get(day), findings,
         )  # fmt: skip
 
@@ -172,15 +172,14 @@ def _parts(row: Any, ordinal: int, group: str) -> tuple[tuple[str, int], ...]:
     return tuple([(id_, limit.committed) for id_, limit in limits if limit and limit.committed is not None])
 
 
-async def _named(
-    connection: AsyncConnection, customer: str, found: Sequence[Stretch]
-) -> tuple[ExplainedLeg, ...]:  # fmt: skip
+async def _named(connection: AsyncConnection, found: Sequence[Stretch]) -> tuple[ExplainedLeg, ...]:
     ids = {each.meeting for each in found} | {each.host for each in found if each.host is not None}
-    names = await names_by_id(connection, customer, schema.names.c.id.in_(sorted(ids))) if ids else {}
+    names = await names_by_id(connection, ids)
     return tuple(
         [
             ExplainedLeg(
-                each.connection, each.shape.endpoint, names[each.meeting], None if each.host is None else names[each.host],
+                each.connection, each.shape.endpoint, names[each.meeting].shown,
+                None if each.host is None else names[each.host].shown,
                 each.connected_ms or 0, each.until_ms, each.cause, each.began, each.shape.adopted,
             )
             for each in found

@@ -1,5 +1,6 @@
 """Active hosts of a customer from what happened (T5.2 to T5.4, T6.1)."""
 
+import asyncio
 import calendar
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -20,16 +21,15 @@ from gateway.domain.billing.active_hosts import (
 from gateway.domain.billing.commitment import Version
 from gateway.domain.billing.stretch import Shape, Stretch
 from gateway.domain.cycles import Cycle, cycle_of
-from gateway.domain.days import DAY_MS, day
+from gateway.domain.days import DAY_MS, YEARS, day
 from gateway.domain.plans.active_host import ActiveHostPlan
 from gateway.ledger import schema
 from gateway.ledger.database import Database
-from gateway.ledger.reading import read_stretches, shapes_of
+from gateway.ledger.reading import names_by_id, read_stretches, shapes_of
 from gateway.ledger.versions import versions_of
 
 
 _NAME = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
-YEAR_MIN, YEAR_MAX = 2000, 2200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class HostReport:
 def cycle_named(name: str, anchor_day: int = 1) -> Cycle:
     """The cycle with a name such as `2026-11`. Raises ValueError."""
     found = _NAME.fullmatch(name)
-    if found is None or not YEAR_MIN <= int(found[1]) <= YEAR_MAX:
+    if found is None or int(found[1]) not in YEARS:
         raise ValueError("is no cycle, which is named as the month it begins in (YYYY-MM)")
     year, month = int(found[1]), int(found[2])
     return cycle_of(date(year, month, calendar.monthrange(year, month)[1]).toordinal(), anchor_day)
@@ -87,7 +87,7 @@ async def _report(
     as_of_ms = min(now_ms, day(cycle_named(cycle, plan.anchor_day).last).end_ms)
     licensed = {number for number, shape in shapes.items() if shape.licensed_by == plan.id and not shape.would_deny}
     uses = await _uses(connection, customer, plan, licensed, as_of_ms) if licensed else []
-    figures = active_host_figures(held, uses, as_of_ms)
+    figures = await asyncio.to_thread(active_host_figures, held, uses, as_of_ms)
     counted = next((count for count in figures.cycles if count.name == cycle), None)
     return HostReport(plan.id, plan.plan, as_of_ms, counted, figures) if counted else None
 
@@ -129,7 +129,7 @@ async def _uses(
 
     at_begin = await read_stretches(connection, customer, begin_ms, begin_ms + 1, counts)
     live = await read_stretches(connection, customer, as_of_ms, as_of_ms + 1, counts)
-    return found + await _hosts_of(connection, customer, [*at_begin, *live])
+    return found + await _hosts_of(connection, [*at_begin, *live])
 
 
 def _spans(plan: ActiveHostPlan, as_of_ms: int) -> Iterator[tuple[int, int]]:
@@ -158,17 +158,10 @@ def _begun_between(customer: str, licensed: Collection[int], start_ms: int, end_
     )
 
 
-async def _hosts_of(connection: AsyncConnection, customer: str, stretches: Sequence[Stretch]) -> list[HostUse]:
-    names = schema.names
-    wanted = {each.host for each in stretches if each.host is not None and each.connected_ms is not None}
-    if not wanted:
-        return []
-    rows = await connection.execute(
-        select(names.c.id, names.c.pseudonym).where(names.c.customer == customer, names.c.id.in_(wanted))
-    )
-    pseudonyms = {row.id: row.pseudonym for row in rows}
+async def _hosts_of(connection: AsyncConnection, stretches: Sequence[Stretch]) -> list[HostUse]:
+    names = await names_by_id(connection, [each.host for each in stretches if each.host is not None])
     return [
-        HostUse(pseudonyms[each.host], each.connected_ms, each.until_ms)
+        HostUse(names[each.host].pseudonym, each.connected_ms, each.until_ms)
         for each in stretches
         if each.host is not None and each.connected_ms is not None
     ]

@@ -2,16 +2,17 @@
 
 import hashlib
 import hmac
-import re
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.clock import now_ms
 from gateway.domain.addresses import normal_address
+from gateway.domain.person import PSEUDONYM, as_pseudonym
 from gateway.ledger import schema
+from gateway.ledger.facts import FORGETTINGS, fact
 from gateway.ledger.upserts import insert_new, listed
 
 
@@ -19,11 +20,6 @@ KNOWN_MAX = 500_000
 """Names held in memory; all of them are forgotten when there are more."""
 
 PERSON, MEETING, NODE, TELEPHONE = "person", "meeting", "node", "telephone"
-
-FORGETTINGS = "forgettings"
-"""The fact that counts how often names were forgotten: what is held in memory may name somebody who is not to be known any more."""
-
-PSEUDONYM = re.compile("~[0-9a-f]{32}")
 
 Name = tuple[str, str, str]
 """Customer, kind, name."""
@@ -34,7 +30,7 @@ def pseudonym(key: bytes, kind: str, name: str) -> str:
     if PSEUDONYM.fullmatch(name):  # a leg that goes on while its name is forgotten
         return name
     compared = normal_address(name) if kind == PERSON else name
-    return "~" + hmac.digest(key, f"{kind}\x1f{compared}".encode(), hashlib.sha256).hex()[:32]
+    return as_pseudonym(hmac.digest(key, f"{kind}\x1f{compared}".encode(), hashlib.sha256))
 
 
 async def key_of(connection: AsyncConnection, customer: str) -> bytes:
@@ -43,12 +39,12 @@ async def key_of(connection: AsyncConnection, customer: str) -> bytes:
     found = (await connection.execute(select(table.c.key).where(table.c.customer == customer))).scalar_one_or_none()
     if found is not None:
         return bytes(found)
-    key, now_ms = secrets.token_bytes(32), time.time_ns() // 1_000_000
+    key, made_ms = secrets.token_bytes(32), now_ms()
     gone = await connection.execute(
-        table.update().where(table.c.customer == customer).values(key=key, made_ms=now_ms, destroyed_ms=None)
+        table.update().where(table.c.customer == customer).values(key=key, made_ms=made_ms, destroyed_ms=None)
     )
     if not gone.rowcount:
-        await insert_new(connection, table, [{"customer": customer, "key": key, "made_ms": now_ms}])
+        await insert_new(connection, table, [{"customer": customer, "key": key, "made_ms": made_ms}])
     return key
 
 
@@ -69,9 +65,7 @@ class Interned:
 
     async def refresh(self, connection: AsyncConnection) -> None:
         """Forgets everything where a name was forgotten by somebody else since."""
-        table = schema.facts
-        found = await connection.execute(select(table.c.value).where(table.c.name == FORGETTINGS))
-        forgettings = found.scalar_one_or_none()
+        forgettings = await fact(connection, FORGETTINGS)
         if forgettings != self._forgettings or len(self._names) > KNOWN_MAX:
             self.clear()
             self._forgettings = forgettings

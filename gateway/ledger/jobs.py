@@ -104,7 +104,7 @@ class Status:
         parts = self._parts
         async with parts.database.writing() as connection:
             await parts.lease.hold(connection)
-            await put_status(connection, parts.reader.read_ms(), parts.reader.entries)
+            await put_status(connection, parts.reader.read_ms())
 
 
 def _webhook(parts: Parts) -> Webhook | None:

@@ -22,10 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.days import MINUTE_MS, day, day_at
 from gateway.kernel.keys import bucket_of
 from gateway.ledger import schema
+from gateway.ledger.facts import fact, put_fact
 from gateway.ledger.figures import DayRow, Figures, runs
 from gateway.ledger.lease import Lease
 from gateway.ledger.reading import LONG_HELD_MS
-from gateway.ledger.upserts import put
 
 
 WATCH_EVERY_MS = 10 * MINUTE_MS
@@ -97,7 +97,7 @@ class LateFacts:
         value = msgspec.json.encode({str(bucket): mark for bucket, mark in marks.items()}).decode()
         async with self._database.writing() as connection:
             await self._lease.hold(connection)
-            await put(connection, schema.facts, [{"name": MARKS, "value": value}])
+            await put_fact(connection, MARKS, value)
 
 
 def _adjustment(
@@ -113,8 +113,7 @@ def _adjustment(
 
 
 async def _marks(connection: AsyncConnection) -> dict[int, Mark]:
-    value = await connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == MARKS))
-    found = msgspec.json.decode(value.scalar_one_or_none() or "{}", type=dict[str, Mark])
+    found = msgspec.json.decode(await fact(connection, MARKS) or "{}", type=dict[str, Mark])
     return {int(bucket): mark for bucket, mark in found.items()}
 
 

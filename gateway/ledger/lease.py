@@ -1,10 +1,9 @@
 """Who may write: one ledger process at a time, by a lease in the database."""
 
-import time
-
-from sqlalchemy import or_
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.clock import now_ms
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.upserts import insert_new
@@ -31,12 +30,12 @@ class Lease:
 
     async def acquire(self, database: Database) -> bool:
         """Takes it where nobody has it, or its time is over. Raises LedgerUnavailable."""
-        now_ms, table = _now_ms(), schema.leases
+        before_ms, table = now_ms(), schema.leases
         async with database.writing() as connection:
             await insert_new(connection, table, [{"name": self._name, "holder": self.holder, "until_ms": 0}])
             taken = await connection.execute(
                 table.update()
-                .where(table.c.name == self._name, or_(table.c.holder == self.holder, table.c.until_ms < now_ms))
+                .where(table.c.name == self._name, or_(table.c.holder == self.holder, table.c.until_ms < before_ms))
                 .values(holder=self.holder, until_ms=self._until_ms())
             )
             return bool(taken.rowcount)
@@ -61,8 +60,12 @@ class Lease:
             )
 
     def _until_ms(self) -> int:
-        return _now_ms() + round(self._lease_s * 1000)
+        return now_ms() + round(self._lease_s * 1000)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+async def writer_at(database: Database, now_ms: int) -> str | None:
+    """Who writes now; None: nobody. Raises LedgerUnavailable."""
+    table = schema.leases
+    async with database.reading() as connection:
+        rows = await connection.execute(select(table.c.holder).where(table.c.name == WRITER, table.c.until_ms > now_ms))
+        return rows.scalar_one_or_none()

@@ -18,14 +18,20 @@ _ALONE = 0x6C6564676572
 """Key of the lock of PostgreSQL under which a schema is changed."""
 
 
+class SchemaOlder(InvalidRequestError):
+    """The schema is not there, or older than this program: the process that writes brings it to the newest version."""
+
+
 def upgrade(connection: Connection) -> None:
-    """Brings the schema to the newest version; does nothing where it is."""
+    """Brings the schema to the newest version; does nothing where it is. Raises InvalidRequestError where it is of a later program."""
     scripts = _scripts()
     if connection.dialect.name == "postgresql":
         # Tables are made by one process at a time; the others see them then. A transaction of SQLite is alone anyway.
         connection.execute(select(func.pg_advisory_xact_lock(_ALONE)))
-    if _version(connection) == scripts.get_current_head():
+    found = _version(connection)
+    if found == scripts.get_current_head():
         return
+    _check_known(scripts, found)
 
     def steps(revision: str, _: MigrationContext) -> list[object]:
         return list(scripts._upgrade_revs("head", revision))  # noqa: SLF001 - what alembic's own command does
@@ -36,12 +42,22 @@ def upgrade(connection: Connection) -> None:
 
 
 def check_current(connection: Connection) -> None:
-    """Raises InvalidRequestError where the schema is not the newest: this process must not change it."""
-    found, wanted = _version(connection), _scripts().get_current_head()
+    """Where the schema is not the newest, this process must not change it.
+
+    Raises:
+        SchemaOlder: it will be the newest.
+        InvalidRequestError: it is of a later program.
+    """
+    scripts = _scripts()
+    found, wanted = _version(connection), scripts.get_current_head()
     if found != wanted:
-        raise InvalidRequestError(
-            f"has schema {found or 'none'}, and not {wanted}; `gateway ledger run` brings it there"
-        )
+        _check_known(scripts, found)
+        raise SchemaOlder(f"has schema {found or 'none'}, and not {wanted}; `gateway ledger run` brings it there")
+
+
+def _check_known(scripts: ScriptDirectory, found: str | None) -> None:
+    if found is not None and found not in {each.revision for each in scripts.walk_revisions()}:
+        raise InvalidRequestError(f"has schema {found}, which this version of the program does not know")
 
 
 def _version(connection: Connection) -> str | None:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.billing.stretch import Shape
 from gateway.domain.catalogue import Customer
-from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS, customer_limits
+from gateway.domain.contract import POOL_OF_GROUP, customer_limits
 from gateway.domain.days import DAY_MS, Day, day, day_at, instant
 from gateway.domain.history import held_of
 from gateway.domain.plans.special_offer import SpecialOffer
@@ -26,7 +26,7 @@ from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.lease import Lease
 from gateway.ledger.thresholds import CEILING, DAILY, EXCESS, OVERAGE, Bounds, Raised, changes
-from gateway.ledger.upserts import insert_new, put
+from gateway.ledger.upserts import insert_new, listed, put
 from gateway.stored_record import decode_record
 
 
@@ -36,7 +36,6 @@ LOOKED_BACK_DAYS = 3
 THRESHOLD_KIND, FINDING_KIND = "usage.threshold_reached", "finding.opened"
 KINDS = {CEILING: "usage.ceiling_reached", OVERAGE: "usage.overage_began", EXCESS: "usage.excess"}
 
-_POOL_OF_GROUP = {REPORTED_POOLS[pool]: pool for pool in METERED_POOLS}
 _SHAPE = msgspec.json.Decoder(Shape)
 
 Pool = tuple[str, str]
@@ -130,9 +129,9 @@ def bounds_of(customer: Customer | None, ordinal: int) -> dict[str, Bounds]:
         held.pool for held in held_of(customer, SpecialOffer) if held.enforcement == "notify" and held.active(ordinal)
     }
     return {
-        _POOL_OF_GROUP[group]: Bounds(found.limit.committed, found.limit.ceiling, group in offered)
+        POOL_OF_GROUP[group]: Bounds(found.limit.committed, found.limit.ceiling, group in offered)
         for group, found in customer_limits(active).items()
-        if group in _POOL_OF_GROUP
+        if group in POOL_OF_GROUP
     }
 
 
@@ -156,8 +155,8 @@ async def _used(connection: AsyncConnection) -> dict[Pool, int]:
     used: dict[Pool, int] = defaultdict(int)
     for customer, shape, legs in rows:
         for group in _SHAPE.decode(shape).pools:
-            if group in _POOL_OF_GROUP:
-                used[customer, _POOL_OF_GROUP[group]] += legs
+            if group in POOL_OF_GROUP:
+                used[customer, POOL_OF_GROUP[group]] += legs
     return used
 
 
@@ -217,7 +216,8 @@ async def _untold(connection: AsyncConnection, notices: Sequence[dict[str, Any]]
     if not notices:
         return ()
     ids = schema.deliveries.c.id
-    rows = await connection.execute(select(ids).where(ids.in_([notice["id"] for notice in notices])))
+    wanted = listed(connection, [(notice["id"],) for notice in notices], ("id",))
+    rows = await connection.execute(select(ids).join(wanted, ids == wanted.c.id))
     told = set(rows.scalars())
     return [notice for notice in notices if notice["id"] not in told]
 

@@ -1,7 +1,7 @@
 """What the ledger keeps about one person, to export it and to correct it (T21.4)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +13,6 @@ from gateway.domain.person import Person, mentions
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.erasure import (
-    DOCUMENTS_AT_ONCE,
     Erased,
     Spelt,
     add_audit,
@@ -24,6 +23,7 @@ from gateway.ledger.erasure import (
     spelt,
 )
 from gateway.ledger.interning import PERSON, key_of, pseudonym
+from gateway.ledger.versions import StoredVersion, stored_versions
 
 
 NOTICES_MAX = 1_000
@@ -96,21 +96,10 @@ class Persons:
 
     async def mentions(self, customer: str, person: Person) -> list[KeptMention]:
         """Where the person stands in the versions of entitlements; the same in versions that follow each other is told once."""
-        table, after, last_read = schema.versions, -1, -1
+        last_read = -1
         running: dict[tuple[str, bytes], KeptMention] = {}
         told: list[KeptMention] = []
-        while True:
-            async with self._database.reading() as connection:
-                rows = await connection.execute(
-                    select(table.c.version, table.c.by, table.c.document)
-                    .where(table.c.customer == customer, table.c.version > after)
-                    .order_by(table.c.version)
-                    .limit(DOCUMENTS_AT_ONCE)
-                )
-                page = [(row.version, row.by, bytes(row.document)) for row in rows]
-            if not page:
-                return sorted([*told, *running.values()], key=lambda each: (each.first, each.path))
-            after = page[-1][0]
+        async for page in stored_versions(self._database, customer):
             for version, found in await asyncio.to_thread(_mentions, page, person):
                 ended = [key for key, each in running.items() if key not in found or each.last != last_read]
                 told += [running.pop(key) for key in ended]
@@ -118,6 +107,7 @@ class Persons:
                     first = running[key].first if key in running else version
                     running[key] = KeptMention(first, version, path, value)
                 last_read = version
+        return sorted([*told, *running.values()], key=lambda each: (each.first, each.path))
 
     async def notices(self, customer: str, person: Person) -> list[KeptNotice]:
         """Findings, notices and audit in which the person stands."""
@@ -219,7 +209,7 @@ def _leg(row: Row[Any]) -> KeptLeg:
 
 
 def _mentions(
-    page: list[tuple[int, str, bytes]], person: Person
+    page: Iterable[StoredVersion], person: Person
 ) -> list[tuple[int, dict[tuple[str, bytes], tuple[str, Any]]]]:
     found = []
     for version, by, document in page:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.billing.concurrency import Interval, Step
 from gateway.domain.billing.entry import Order
 from gateway.domain.billing.stretch import Shape
-from gateway.domain.contract import METERED_POOLS, REPORTED_POOLS
+from gateway.domain.contract import METERED_POOLS, POOL_OF_GROUP
 from gateway.ledger.reading import overlapping, shapes_of
 from gateway.ledger.stretches import LOST
 
@@ -22,7 +22,6 @@ from gateway.ledger.stretches import LOST
 _COLUMNS = (
     "epoch", "number", "held_ms", "connection", "shape", "connected_ms", "until_ms", "freed_epoch", "freed_number", "freed_ms", "cause",
 )  # fmt: skip
-_POOL_OF_GROUP = {REPORTED_POOLS[pool]: pool for pool in METERED_POOLS}
 
 ENDED = frozenset({"released", "operator", "unanswered", "moved"})
 """Causes after which a leg is not waited for."""
@@ -84,11 +83,23 @@ def by_pool(read: Read) -> dict[str, PoolLegs]:
     """The legs of each metered pool. Runs in a thread; a month may have 100,000 rows, hence the plain tuples."""
     pools = {pool: PoolLegs() for pool in METERED_POOLS}
     counted_in = {
-        number: (shape.adopted, [pools[_POOL_OF_GROUP[group]] for group in shape.pools if group in _POOL_OF_GROUP])
+        number: (shape.adopted, [pools[POOL_OF_GROUP[group]] for group in shape.pools if group in POOL_OF_GROUP])
         for number, shape in read.shapes.items()
     }
     before = _before(read.rows)
-    for epoch, number, held_ms, _, shape, connected_ms, until_ms, freed_epoch, freed_number, freed_ms, cause in read.rows:
+    for (
+        epoch,
+        number,
+        held_ms,
+        _,
+        shape,
+        connected_ms,
+        until_ms,
+        freed_epoch,
+        freed_number,
+        freed_ms,
+        cause,
+    ) in read.rows:
         began, freed = (epoch, number), None if freed_epoch is None else (freed_epoch, freed_number)
         adopted, counting = counted_in[shape]
         for legs in counting:

@@ -4,11 +4,14 @@ What was read is stored in one transaction with the position that it leads to, s
 process ends. Only then it may go from the outbox; the last entries stay all the same, in case the database is set back to a copy.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
 import structlog
 
+from gateway.domain.billing.entry import EntryId
+from gateway.kernel.errors import StoreError
 from gateway.kernel.keys import BUCKETS, bucket_of
 from gateway.kernel.outbox import OtherLedger, Outbox, RawEntry
 from gateway.ledger.continuity import UNREADABLE
@@ -18,6 +21,8 @@ from gateway.ledger.writer import Writer
 
 PAGE = 500
 """Entries of a bucket in one transaction."""
+NOTHING = EntryId(0, 0)
+"""No entry is so old: to trim up to it takes the bucket, and nothing away."""
 KEPT = 1_000
 """Entries that stay in each outbox although they are stored."""
 TRIM_EVERY_S = 5.0
@@ -45,8 +50,7 @@ class Reader:
         self._take_over = take_over
         self._trimmed_at = -TRIM_EVERY_S
         self._complete_ms = [0] * BUCKETS
-        self.entries = 0
-        """Read since this process began."""
+        self._is_claimed = False
 
     def read_until_ms(self, customer: str) -> int:
         """The store's instant up to which everything that happened to the customer is stored."""
@@ -76,6 +80,7 @@ class Reader:
             LeaseLost: another process writes.
             ReadByAnother: another ledger reads this store.
         """
+        await self._claim()
         if self._writer.is_unsure:
             await self._writer.load()
         positions = {
@@ -93,7 +98,6 @@ class Reader:
             else:
                 self._complete_ms[bucket] = self._writer.positions[bucket].at_ms
         count = sum(len(page) for page in pages.values())
-        self.entries += count
         await self._trim()
         return count
 
@@ -105,17 +109,33 @@ class Reader:
         for gap in await self._writer.write(batches):
             _log.error("outbox.gap", epoch=gap.epoch, first=gap.first, last=gap.last, cause=gap.cause)
 
+    async def _claim(self) -> None:
+        """Before the first page: what belongs to another ledger is not stored here, where gateways would report it as all there was."""
+        if self._is_claimed:
+            return
+        # The first one decides, so that two that begin at once do not get some each.
+        for buckets in ((0,), range(1, BUCKETS)):
+            claims = [self._trim_bucket(bucket, NOTHING) for bucket in buckets]
+            for failed in await asyncio.gather(*claims, return_exceptions=True):
+                # A bucket that does not answer now is asked when it is trimmed.
+                if isinstance(failed, BaseException) and not isinstance(failed, StoreError):
+                    raise failed
+        self._is_claimed = True
+
     async def _trim(self) -> None:
         if time.monotonic() - self._trimmed_at < TRIM_EVERY_S:
             return
         self._trimmed_at = time.monotonic()
         for bucket, position in self._writer.positions.items():
-            left = await self._outbox.trim(bucket, position.id, self._ledger, KEPT, take_over=self._take_over)
-            if isinstance(left, OtherLedger):
-                raise ReadByAnother(
-                    f"the store is read by the ledger {left.ledger}, and this is {self._ledger}: end one of them; "
-                    "`gateway ledger run --take-over` makes this one the store's"
-                )
+            await self._trim_bucket(bucket, position.id)
+
+    async def _trim_bucket(self, bucket: int, through: EntryId) -> None:
+        left = await self._outbox.trim(bucket, through, self._ledger, KEPT, take_over=self._take_over)
+        if isinstance(left, OtherLedger):
+            raise ReadByAnother(
+                f"the store is read by the ledger {left.ledger}, and this is {self._ledger}: end one of them; "
+                "`gateway ledger run --take-over` makes this one the store's"
+            )
 
     @staticmethod
     def _entry(raw: RawEntry) -> Entry:

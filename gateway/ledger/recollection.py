@@ -1,14 +1,12 @@
 """What the ledger remembers of customers, for a store that has lost it: entitlements, registers, what was held and by whom."""
 
-from sqlalchemy import func, select
-
 from gateway.disk import MemoryFailed
 from gateway.domain.contract import REPORTED_POOLS
 from gateway.domain.days import day_at
 from gateway.kernel.keys import BUCKETS, bucket_of
-from gateway.ledger import schema
 from gateway.ledger.database import Database, LedgerUnavailable
 from gateway.ledger.figures import Figures
+from gateway.ledger.positions import known_until_ms
 from gateway.ledger.versions import greatest_versions, newest_version
 from gateway.remembered import SeenRegister
 
@@ -82,12 +80,8 @@ class LedgerRecollection:
         """Read from the outbox instead."""
 
     async def _known_until_ms(self, customer: str) -> int | None:
-        """The instant up to which all of the customer's legs are known: in a bucket in doubt, some may have ended unheard of since."""
-        table = schema.positions
-        known = select(func.coalesce(table.c.doubt_ms, table.c.at_ms)).where(table.c.bucket == bucket_of(customer))
         try:
             async with self._database.reading() as connection:
-                found = (await connection.execute(known)).scalar_one_or_none()
+                return await known_until_ms(connection, customer)
         except LedgerUnavailable as error:
             raise MemoryFailed(str(error)) from error
-        return None if found is None else int(found)

@@ -22,9 +22,9 @@ from gateway.kernel.keys import bucket_of
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.departures import Standing, forget_customer, forget_hosts, standing_of
+from gateway.ledger.facts import put_fact
 from gateway.ledger.lease import Lease
 from gateway.ledger.pseudonyms import Window, forget_unused, is_due, pseudonymise
-from gateway.ledger.upserts import put
 from gateway.ledger.versions import greatest_versions
 
 
@@ -192,4 +192,4 @@ class Retention:
 
 async def _put(connection: AsyncConnection, customer: str, mark: Mark) -> None:
     value = msgspec.json.encode(mark).decode()
-    await put(connection, schema.facts, [{"name": f"{MARKS}{customer}", "value": value}])
+    await put_fact(connection, f"{MARKS}{customer}", value)

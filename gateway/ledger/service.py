@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 
 import structlog
-from sqlalchemy import select
 
 from gateway.disk import MemoryFailed
 from gateway.entitlements import Entitlements
@@ -28,6 +27,7 @@ from gateway.kernel.outbox import Outbox
 from gateway.kernel.store import open_store
 from gateway.ledger import schema
 from gateway.ledger.database import Database, LedgerUnavailable
+from gateway.ledger.facts import ID, fact
 from gateway.ledger.jobs import Job, jobs_of
 from gateway.ledger.lease import Lease, LeaseLost
 from gateway.ledger.parts import Parts
@@ -125,11 +125,10 @@ class LedgerService:
 
     async def _id(self) -> str:
         """The ledger's own name; it stands in the database, and in the store that it reads."""
-        table = schema.facts
         async with self._database.writing() as connection:
             await self._lease.hold(connection)
-            await insert_new(connection, table, [{"name": "id", "value": secrets.token_hex(8)}])
-            return str((await connection.execute(select(table.c.value).where(table.c.name == "id"))).scalar_one())
+            await insert_new(connection, schema.facts, [{"name": ID, "value": secrets.token_hex(8)}])
+            return str(await fact(connection, ID))
 
 
 class ToldAndRead(ToldSinceStart):

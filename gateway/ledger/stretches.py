@@ -24,6 +24,9 @@ Leg = tuple[str, str, int]
 LOST = "lost"
 """The cause where the store, or the ledger, does not know the end of a leg."""
 
+UNANSWERED = "unanswered"
+"""The cause where nobody heard that the leg was let in: its caller was refused, so that it was no connection, although it held a seat."""
+
 
 ENDS = frozenset({"release", "reclaim"})
 BEGINS = frozenset({"admit", "adopt", "move"})
@@ -88,6 +91,8 @@ class Stretches:
                 )
             case "release":
                 held = self._resumed(before) or self._first_heard_of(entry)
+                if entry.cause == UNANSWERED:
+                    held = replace(held, connected_ms=None)
                 self._end(held, entry, entry.at_ms, entry.cause)
             case "reclaim":
                 held = self._resumed(before) or self._first_heard_of(entry)
@@ -99,7 +104,8 @@ class Stretches:
             going = self.going.get(key)
             if going is not None and not going.waits:
                 self.touched.add(key)
-                self.going[key] = _freed(going, at, alive_ms, alive_ms, LOST)
+                # Who was connected at that very instant counts at it.
+                self.going[key] = _freed(going, at, alive_ms + 1, alive_ms + 1, LOST)
 
     def resume(self, key: Key) -> None:
         """A leg that was given up for lost is there after all."""

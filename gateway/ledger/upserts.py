@@ -1,10 +1,10 @@
 """What both databases can do, each in its own words: inserts that know what to do with a row that is there, and lists of keys."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import FromClause, Table, Text, cast, func, literal, select
+from sqlalchemy import FromClause, Table, Text, case, cast, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,20 +36,32 @@ async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[M
 
 async def put(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows that take the place of those with the same key."""
-    if rows:
-        statement = _insert(connection, table)
-        names = [column.name for column in table.columns if not column.primary_key and column.name in rows[0]]
-        values = {name: statement.excluded[name] for name in names}
-        await connection.execute(
-            statement.on_conflict_do_update(index_elements=table.primary_key, set_=values), list(rows)
-        )
+    names = [column.name for column in table.columns if not column.primary_key and rows and column.name in rows[0]]
+    await _merge(connection, table, names, rows, lambda _, new: new)
 
 
 async def add_to(connection: AsyncConnection, table: Table, column: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows whose `column` is added to what is there."""
+    await _merge(connection, table, [column], rows, lambda old, new: old + new)
+
+
+async def raise_to(
+    connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Rows whose `columns` become the greater of what is there and what is given, each by itself."""
+    await _merge(connection, table, columns, rows, lambda old, new: case((new > old, new), else_=old))
+
+
+async def _merge(
+    connection: AsyncConnection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    merged: Callable[[Any, Any], Any],
+) -> None:
     if rows:
         statement = _insert(connection, table)
-        total = {column: table.c[column] + statement.excluded[column]}
+        values = {name: merged(table.c[name], statement.excluded[name]) for name in columns}
         await connection.execute(
-            statement.on_conflict_do_update(index_elements=table.primary_key, set_=total), list(rows)
+            statement.on_conflict_do_update(index_elements=table.primary_key, set_=values), list(rows)
         )

@@ -1,8 +1,8 @@
 """Entitlements as they were: what a customer held, version by version."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,8 +10,54 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.billing.commitment import Version
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.customer import Subscription
+from gateway.domain.days import day_at
 from gateway.ledger import schema
+from gateway.ledger.database import Database
 from gateway.stored_record import decode_record
+
+
+DOCUMENTS_AT_ONCE = 20
+"""Read, or rewritten, in one transaction."""
+
+
+class StoredVersion(NamedTuple):
+    """A version as it is stored; the document is empty where nobody knows what it changed."""
+
+    version: int
+    by: str
+    document: bytes
+
+
+async def customers_of(connection: AsyncConnection) -> list[str]:
+    """All customers that the ledger knows, in order."""
+    table = schema.versions
+    return list((await connection.execute(select(table.c.customer).distinct().order_by(table.c.customer))).scalars())
+
+
+async def page_of_versions(
+    connection: AsyncConnection, customer: str, after: int, below: int | None = None
+) -> list[StoredVersion]:
+    """The versions that follow one, in their order, and are below another: documents may be large, so that a few are read at a time."""
+    table = schema.versions
+    rows = select(table.c.version, table.c.by, table.c.document).where(
+        table.c.customer == customer, table.c.version > after
+    )
+    if below is not None:
+        rows = rows.where(table.c.version < below)
+    page = await connection.execute(rows.order_by(table.c.version).limit(DOCUMENTS_AT_ONCE))
+    return [StoredVersion(row.version, row.by, bytes(row.document)) for row in page]
+
+
+async def stored_versions(database: Database, customer: str) -> AsyncIterator[list[StoredVersion]]:
+    """All versions of a customer, page by page, each read in a transaction of its own. Raises LedgerUnavailable."""
+    after = -1
+    while True:
+        async with database.reading() as connection:
+            page = await page_of_versions(connection, customer, after)
+        if not page:
+            return
+        yield page
+        after = page[-1].version
 
 
 async def versions_of(connection: AsyncConnection, customer: str) -> list[Version]:
@@ -50,6 +96,19 @@ def subscriptions_between(held: Sequence[Version], from_ms: int, until_ms: int) 
         if version.customer is not None:
             found.update({each.id: each for each in version.customer.subscriptions})
     return list(found.values())
+
+
+def removed_by(held: Sequence[Version], until_ms: int) -> dict[str, int]:
+    """By subscription, the day (ordinal) on which it was removed for good, as far as is known at an instant."""
+    found: dict[str, int] = {}
+    before: set[str] = set()
+    for version in in_force_between(held, 0, until_ms):
+        now = {each.id for each in version.customer.subscriptions} if version.customer else set[str]()
+        found.update(dict.fromkeys(before - now, day_at(version.since_ms).ordinal))
+        for id_ in now:
+            found.pop(id_, None)
+        before = now
+    return found
 
 
 def in_force_between(held: Sequence[Version], from_ms: int, until_ms: int) -> list[Version]:

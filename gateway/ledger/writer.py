@@ -1,13 +1,13 @@
 """Writes what was read: a batch of entries in one transaction, with the position that they lead to."""
 
 import contextlib
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.clock import now_ms
 from gateway.domain.billing.stretch import READOPTION_MS
 from gateway.domain.days import day_at
 from gateway.ledger import schema
@@ -151,7 +151,7 @@ def _has_lost(began: EpochBegan, position: Position | None) -> bool:
 
 
 async def _put_rest(connection: AsyncConnection, batch: _Batch) -> None:
-    now_ms = time.time_ns() // 1_000_000
+    found_ms = now_ms()
     await insert_new(
         connection,
         schema.versions,
@@ -178,7 +178,7 @@ async def _put_rest(connection: AsyncConnection, batch: _Batch) -> None:
         [
             {
                 "bucket": bucket, "epoch": gap.epoch, "first": gap.first, "last": gap.last, "from_ms": gap.from_ms,
-                "until_ms": gap.until_ms, "found_ms": now_ms, "cause": gap.cause,
+                "until_ms": gap.until_ms, "found_ms": found_ms, "cause": gap.cause,
             }
             for bucket, gap in zip(batch.buckets_of_gaps, batch.gaps, strict=True)
         ],

@@ -1,13 +1,13 @@
 """What nodes say: which legs they hold, and that they leave. Nothing is released because a list lacks it, so lists may come late or twice."""
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from gateway.entitlements import Entitlements
 from gateway.events import Emit, LegsReclaimed
-from gateway.kernel import outcomes
 from gateway.kernel.errors import StoreError, StoreUnavailable
 from gateway.kernel.kernel import Kernel
 from gateway.kernel.liveness import IDS_PER_SCRIPT, LEGS_PER_SWEEP, NODE_FORGOTTEN_MS, Liveness, Node
@@ -81,7 +81,8 @@ class Heartbeats:
             async for page in self._kernel.leg_pages(customer, PAGE_LEGS):
                 owned = [leg.connection for leg in page if leg.node == node]
                 for at in range(0, len(owned), LEGS_PER_SWEEP):
-                    legs += await self._depart(customer, node, owned[at : at + LEGS_PER_SWEEP])
+                    some = functools.partial(self._liveness.depart, customer, node, owned[at : at + LEGS_PER_SWEEP])
+                    legs += await self._entitlements.rolled(customer, some)
             if legs:
                 self._emit(LegsReclaimed(customer, legs, "departed"))
             reclaimed += legs
@@ -96,8 +97,3 @@ class Heartbeats:
         if gone:
             await self._liveness.forget_nodes(gone)
         return [each for each in found if each.last_ms >= oldest_ms]
-
-    async def _depart(self, customer: str, node: str, connections: Sequence[str]) -> int:
-        while isinstance(outcome := await self._liveness.depart(customer, node, connections), outcomes.DayOver):
-            await self._entitlements.roll(customer, outcome)
-        return outcome

@@ -1,6 +1,7 @@
 """What a gateway does when a bucket begins a new epoch: puts back what it remembers, and ends the recovering when nodes have done theirs."""
 
 import asyncio
+import functools
 
 import structlog
 
@@ -138,8 +139,6 @@ class Recovery:
             for row in await self._memory.registers_of(customer)
         ]
         for at in range(0, len(rows), REGISTERS_AT_ONCE):
-            part = rows[at : at + REGISTERS_AT_ONCE]
-            while isinstance(outcome := await self._liveness.assert_registers(customer, part), outcomes.DayOver):
-                await self._entitlements.roll(customer, outcome)
-            raised += outcome
+            part = functools.partial(self._liveness.assert_registers, customer, rows[at : at + REGISTERS_AT_ONCE])
+            raised += await self._entitlements.rolled(customer, part)
         return raised

@@ -7,10 +7,10 @@ import structlog
 
 from gateway.entitlements import Entitlements
 from gateway.events import Emit, LegsReclaimed, SweepHeld
-from gateway.kernel import outcomes
-from gateway.kernel.errors import OutcomeUnknown, StoreError
+from gateway.kernel.errors import StoreError
 from gateway.kernel.keys import BUCKETS, bucket_of
 from gateway.kernel.liveness import LEGS_PER_SWEEP, Held, Liveness
+from gateway.shared import Shared
 
 
 PERIOD_S = 2.0
@@ -19,8 +19,6 @@ SWEEPS_PER_ROUND_MAX = 40
 
 RECLAIMS_MAX = 4
 """Scripts for which somebody who joins may have to wait."""
-
-ROLLS_MAX = 3
 
 _log = structlog.get_logger("gateway.sweeper")
 
@@ -32,7 +30,7 @@ class Sweeper:
         self._liveness = liveness
         self._entitlements = entitlements
         self._emit = emit
-        self._reclaiming: dict[str, asyncio.Task[None]] = {}
+        self._reclaiming: Shared[str, None] = Shared()
 
     async def run(self) -> None:
         """Sweeps; never ends."""
@@ -68,11 +66,7 @@ class Sweeper:
 
     async def reclaim(self, customer: str) -> None:
         """Reclaims lapsed legs of a customer, as the guards of its bucket allow; many callers at a time share one go. Raises StoreError."""
-        task = self._reclaiming.get(customer)
-        if task is None:
-            task = self._reclaiming[customer] = asyncio.create_task(self._reclaim(customer))
-            task.add_done_callback(lambda done: self._reclaimed(customer, done))
-        await asyncio.shield(task)
+        await self._reclaiming.once(customer, lambda: self._reclaim(customer))
 
     async def _reclaim(self, customer: str) -> None:
         bucket = bucket_of(customer)
@@ -83,17 +77,8 @@ class Sweeper:
                 if await self._swept(customer) < LEGS_PER_SWEEP:
                     break
 
-    def _reclaimed(self, customer: str, task: asyncio.Task[None]) -> None:
-        self._reclaiming.pop(customer, None)
-        if not task.cancelled():
-            task.exception()  # whoever waited has it
-
     async def _swept(self, customer: str) -> int:
-        for _ in range(ROLLS_MAX):
-            outcome = await self._liveness.sweep(customer)
-            if not isinstance(outcome, outcomes.DayOver):
-                if outcome:
-                    self._emit(LegsReclaimed(customer, outcome, "lapsed"))
-                return outcome
-            await self._entitlements.roll(customer, outcome)
-        raise OutcomeUnknown("the day could not be rolled")
+        legs = await self._entitlements.rolled(customer, lambda: self._liveness.sweep(customer))
+        if legs:
+            self._emit(LegsReclaimed(customer, legs, "lapsed"))
+        return legs

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.clock import now_ms
 from gateway.ledger.database import Database, LedgerUnavailable
 from gateway.ledger.status import LedgerStatus, read_status
 
@@ -50,7 +51,7 @@ class LedgerMetrics(Collector):
         values = {
             "lag_seconds": (
                 "How long ago what the ledger reads next happened.",
-                status.lag_s(time.time_ns() // 1_000_000),
+                status.lag_s(now_ms()),
             ),
             "gaps": ("Runs of outbox entries that were never read.", status.gaps),
             "doubts": ("Buckets whose live legs are yet to be compared with the store.", status.doubts),

@@ -7,6 +7,9 @@ from support import Clock, admit, customer, install, join, ports, term, told
 
 from gateway.core import Core
 from gateway.domain.days import Day, day
+from gateway.entitlements import ROLLS_MAX
+from gateway.kernel import outcomes
+from gateway.kernel.errors import StoreUnavailable
 from gateway.kernel.keys import keys_of
 
 
@@ -205,3 +208,33 @@ async def test_a_customer_that_slept_for_years_is_rolled_through_every_day(stage
     assert {(2, 1, 0)} == set(list(rows.values())[:-1])
     (key,) = keys_of("acme", ("days",))
     assert 400 + 1 == await stage.core.store.command("HLEN", key), "the rows kept, and the sentinel"
+
+
+async def test_a_day_that_is_over_is_closed_before_what_is_done(stage: Stage) -> None:
+    """A sweep is the first thing that happens on a day: it is asked twice, and answers for the day that is open then."""
+    following = day(NORMAL.ordinal + 1)
+    await stage.admit("a")
+    await stage.at(following.start_ms)
+    asked: list[int | outcomes.DayOver] = []
+
+    async def sweep() -> int | outcomes.DayOver:
+        asked.append(await stage.core.liveness.sweep("acme"))
+        return asked[-1]
+
+    assert 0 == await stage.entitlements.rolled("acme", sweep)
+    assert [outcomes.DayOver, int] == [type(each) for each in asked]
+    assert following.ordinal == (await stage.entitlements.load("acme")).day
+
+
+async def test_a_day_that_never_opens_is_given_up(stage: Stage) -> None:
+    """An operation that finds its day over each time is asked a bounded number of times, and nothing waits for it for ever."""
+    asked = 0
+
+    async def never() -> int | outcomes.DayOver:
+        nonlocal asked
+        asked += 1
+        return outcomes.DayOver(NORMAL.start_ms, 1, NORMAL.ordinal)
+
+    with pytest.raises(StoreUnavailable):
+        await stage.entitlements.rolled("acme", never)
+    assert ROLLS_MAX == asked

@@ -287,6 +287,12 @@ def test_careless_input_ends_with_2_and_names_the_option(
         ("none", 2, "--ledger-url: is `none`, so there is no ledger to read"),
         ("mysql://127.0.0.1/ledger", 2, "--ledger-url: is none of"),
         ("what", 2, "--ledger-url: is no URL of a database"),
+        ("postgresql://me:top@secret@127.0.0.1/ledger", 2, "--ledger-url: holds an @ in its user or password"),
+        ("postgresql://me:x@127.0.0.1:secret/ledger", 2, "--ledger-url: is no URL of a database"),
+        ("postgresql://me@127.0.0.1/ledger?password=secret", 2, "--ledger-url: has the option password, and may have"),
+        ("postgresql://me@127.0.0.1/ledger?sslmode=yes", 2, "--ledger-url: has an sslmode that is none of"),
+        ("sqlite:///ledger.db?mode=ro", 2, "--ledger-url: has the option mode, and may have none"),
+        ("postgresql://me:secret@127.0.0.1:1/ledger?sslmode=require", 1, "127.0.0.1:1/ledger?ssl=require: "),
         ("sqlite:////nonexistent/ledger.db", 1, "the ledger at sqlite+aiosqlite:////nonexistent/ledger.db: "),
         (
             "postgresql://me:secret@127.0.0.1:1/ledger",

@@ -3,6 +3,9 @@ import contextlib
 import csv
 import datetime as dt
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -244,6 +247,31 @@ def test_the_command_adds_provisional_days_where_it_is_told_to(export: Export, m
     assert settled == [event for event in events if event != added]
     assert "admission-gateway.usage.day.provisional" == added["type"]
     assert ("2026-11-03", "ports", 0, 10) == tuple(added["data"][name] for name in ("day", "pool", "peak", "committed"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
+def test_a_target_that_is_full_is_not_told_as_the_ledger(ledger_url: URL) -> None:
+    """One line about the target. The device is opened here, not named: whoever replaces what is named would take it from the machine."""
+    url = ledger_url.render_as_string(hide_password=False)
+    command = (sys.executable, "-m", "gateway", "ledger", "export", "--ledger-url", url)
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+
+    assert (1, b"gateway ledger export: [Errno 28] No space left on device\n") == (ended.returncode, ended.stderr)
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(export: Export, tmp_path: Path) -> None:
+    """A pipe, as a device such as /dev/null, stays what it is; a folder is refused by its name."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    result = export("--output", str(pipe), "--customer", "globex")
+    told = json.loads(os.read(reading, 65536))
+    os.close(reading)
+    refused = export("--output", str(tmp_path))
+
+    assert (0, 1, True) == (result.exit_code, len(told), pipe.is_fifo())
+    assert (1, True) == (refused.exit_code, f"Is a directory: '{tmp_path}'" in refused.stderr)
 
 
 def test_the_command_writes_csv_and_json_to_a_file(export: Export, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import pytest
 from aiohttp import web
 from redis_processes import free_port
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from gateway.domain.days import DAY_MS, HOUR_MS
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.deliveries import GIVEN_UP, RETRIED_MS, Deliveries, pause_ms
 from gateway.ledger.lease import Lease, LeaseLost
+from gateway.ledger.status import read_status
 from gateway.ledger.webhook import Answer, Result, Webhook, checked_url, signature, signing_key
 
 
@@ -209,6 +211,24 @@ async def test_a_receiver_that_fails_is_tried_again_when_the_pause_is_over_not_b
     assert ["answered 500", "answered 500", "answered 307", None] == failures
     assert ["n1"] * 4 == [headers["webhook-id"] for headers, _ in receiver.taken]
     assert 4 == len({headers["webhook-signature"] for headers, _ in receiver.taken})
+
+
+async def test_a_notice_that_was_tried_in_vain_still_waits_and_the_log_says_once_that_the_webhook_fails(
+    ledger_database: Database, deliver: Deliver, receiver: Receiver
+) -> None:
+    """What the metric counts are notices that nobody has got, until they are given up; three failures make two lines, with the recovery."""
+    receiver.answers = [500, 500, 500]
+    await put(ledger_database, "n1")
+    deliveries, now_ms, waiting = deliver(), NOW_MS, []
+    with capture_logs() as logged:
+        for _ in range(4):
+            await settle(deliveries, now_ms)
+            waiting.append((await read_status(ledger_database)).deliveries)
+            now_ms = (await rows(ledger_database))["n1"].due_ms
+
+    assert [1, 1, 1, 0] == waiting
+    assert ["webhook.failing", "webhook.recovered"] == [line["event"] for line in logged]
+    assert ("n1", "answered 500") == (logged[0]["notice"], logged[0]["failure"])
 
 
 async def test_410_gives_up_at_once_and_keeps_why(

@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,7 +12,7 @@ from postgres_processes import migrate
 from sqlalchemy import Connection, inspect
 from sqlalchemy.engine import URL
 
-from gateway.ledger.database import Database, LedgerUnavailable
+from gateway.ledger.database import DRIVERS, Database, LedgerUnavailable
 from gateway.ledger.schema import metadata
 
 
@@ -89,6 +90,26 @@ async def test_several_connections_may_migrate_at_once(empty_url: URL) -> None:
     for database in opened:
         await database.close()
     assert await _facts_of(empty_url) == ([], TABLES, "0001")
+
+
+async def test_a_schema_of_a_later_program_is_left_alone(ledger_url: URL) -> None:
+    """After a step back to an older program its ledger says so, again and again, in words; it neither changes nor crashes."""
+    database = await Database.open(ledger_url)
+    async with database.writing() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    await database.close()
+
+    for migrate_it in (False, True):
+        with pytest.raises(LedgerUnavailable, match="has schema 9999, which this version of the program does not know"):
+            await Database.open(ledger_url, migrate=migrate_it)
+
+
+async def test_a_file_that_cannot_be_made_is_told_as_a_ledger_that_is_away(tmp_path: Path) -> None:
+    """The process that writes tries again until it can be, instead of ending."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(LedgerUnavailable, match="cannot be made: "):
+        await Database.open(URL.create(DRIVERS["sqlite"], database=f"{tmp_path}/file/ledger.db"), migrate=True)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """T21.4 in the ledger: what is kept about one person is exported whole, corrected, and erased without a trace; figures stay."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,20 +10,23 @@ from plans import active_enterprise
 from sqlalchemy import select
 from support import ports
 
+from gateway.api.person_bodies import person_body
+from gateway.api.persons import CURSOR
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.days import DAY_MS
-from gateway.domain.person import Person
+from gateway.domain.person import PSEUDONYM, Person
 from gateway.kernel.keys import bucket_of
 from gateway.ledger import erasure, schema
 from gateway.ledger.database import Database
 from gateway.ledger.erasure import FORGOTTEN_CONNECTION, Erased, erase, fresh_alias, known_person
 from gateway.ledger.figures import Figures
 from gateway.ledger.host_reports import HostReports
-from gateway.ledger.interning import PSEUDONYM, key_of, pseudonym
+from gateway.ledger.interning import key_of, pseudonym
 from gateway.ledger.lease import Lease
-from gateway.ledger.persons import Persons
+from gateway.ledger.persons import Persons, Place
 from gateway.ledger.scrub import scrub
 from gateway.ledger.writer import Writer
+from gateway.people import Export
 
 
 ALICE, BOB, NEW = "alice.archer@acme.example", "bob@acme.example", "alice.baker@acme.example"
@@ -212,3 +216,11 @@ async def write_behind(database: Database, more: Past) -> None:
     last = writer.positions[bucket].id
     entries = [make(EntryId(last.epoch, last.number + 1 + place)) for place, (_, _, make) in enumerate(more._told)]
     assert [] == await writer.write({bucket: entries})
+
+
+def test_T21_4_the_next_page_begins_behind_a_leg_that_no_entry_told() -> None:
+    """Such a leg has a number below 0; the cursor that is answered behind it is one that is taken again."""
+    page = person_body("acme", Export([], Place(1_700_000_000_000, 1_700_000_000_000, -1 - (2**56 - 1))))
+
+    assert "1700000000000_1700000000000_-72057594037927936" == page.next
+    assert re.match(CURSOR, page.next)

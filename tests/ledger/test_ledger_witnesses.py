@@ -1,12 +1,14 @@
 """Replay and the registers of a real store, entry by entry: what the store counted is what the ledger computes."""
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 from live_legs import Life, living
 from plans import china
+from sqlalchemy import func, select
+from sqlalchemy.engine import URL
 from stage import TODAY
 from support import CLOCK_FRAGMENT, Clock, customer, install, named_hosts, ports, term
 
@@ -15,12 +17,13 @@ from gateway.domain.days import day_at
 from gateway.kernel import scripts
 from gateway.kernel.outbox import Outbox
 from gateway.kernel.outcomes import Register
+from gateway.ledger import schema
 from gateway.ledger.checking import Check
 from gateway.ledger.closing import Closing
 from gateway.ledger.database import Database
 from gateway.ledger.figures import Figures
 from gateway.ledger.lease import Lease
-from gateway.ledger.reader import Reader
+from gateway.ledger.reader import ReadByAnother, Reader
 from gateway.ledger.writer import Writer
 
 
@@ -111,3 +114,32 @@ async def test_T4_3_seats_by_replay_are_the_registers_of_the_store(
     assert () == found.differences, f"seed {seed}"
     assert (0, True) == (len(found.doubtful), closed > 1), f"seed {seed}"
     assert max([register.peak for register in registers.values()]) > 1, f"seed {seed}"
+
+
+async def test_a_second_ledger_of_a_store_stores_nothing_before_it_says_whose_the_store_is(
+    life: Life, ledger_database: Database, make_url: Callable[[bool], URL]
+) -> None:
+    """Else gateways beside it would report what it happened to find as all there was; told to take over, it reads."""
+    await install(life.core.entitlements, customer(HOSTS, ports(3)))
+    outbox, clock = Outbox(life.core.store, scripts.load(CLOCK_FRAGMENT)), life.core.kernel.store_now_ms
+    other_database = await Database.open(make_url(True))
+    writers = []
+    for database in (ledger_database, other_database):
+        lease = Lease("test")
+        assert await lease.acquire(database)
+        writers.append(Writer(database, lease))
+    await Reader(outbox, writers[0], "first", clock).run_once()
+    with pytest.raises(ReadByAnother, match="read by the ledger first, and this is second"):
+        await Reader(outbox, writers[1], "second", clock).run_once()
+    stored = await versions_in(other_database)
+    await Reader(outbox, writers[1], "second", clock, take_over=True).run_once()
+    taken = await versions_in(other_database)
+    await other_database.close()
+
+    assert (0, 1, 1) == (stored, taken, await versions_in(ledger_database))
+
+
+async def versions_in(database: Database) -> int:
+    """How many versions of entitlements were read."""
+    async with database.reading() as connection:
+        return int((await connection.execute(select(func.count()).select_from(schema.versions))).scalar_one())

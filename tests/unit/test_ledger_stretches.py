@@ -194,9 +194,9 @@ def lost(entry: Entries) -> Stretches:
 
 
 def test_a_lost_leg_is_billed_until_it_was_known_to_live(entry: Entries) -> None:
-    """Nobody knows when it ended, so it waits to be found."""
+    """It counts at that instant too; nobody knows when it ended, so it waits to be found."""
     assert [row(each) for each in lost(entry).going.values()] == [
-        ("leg", 0, START, START + 600, START, START + 600, "lost")
+        ("leg", 0, START, START + 601, START, START + 601, "lost")
     ]
 
 
@@ -205,7 +205,7 @@ def test_a_leg_is_lost_once(entry: Entries) -> None:
     stretches = lost(entry)
     stretches.lose([("acme", "leg")], EntryId(EPOCH + 2, 0), START + 6_000)
     assert [row(each) for each in stretches.going.values()] == [
-        ("leg", 0, START, START + 600, START, START + 600, "lost")
+        ("leg", 0, START, START + 601, START, START + 601, "lost")
     ]
 
 
@@ -223,7 +223,7 @@ def test_a_lost_leg_that_is_adopted_is_billed_without_a_gap(entry: Entries) -> N
     """As one that was reclaimed."""
     stretches = lost(entry)
     stretches.apply(entry("adopt", START + 2_000, START + 2_000, START + 2_000))
-    assert [row(each) for each in stretches.over] == [("leg", 0, START, START + 600, START, START + 2_000, "lost")]
+    assert [row(each) for each in stretches.over] == [("leg", 0, START, START + 601, START, START + 2_000, "lost")]
     assert [row(each) for each in stretches.going.values()] == [
         ("leg", 1, START + 2_000, None, START + 2_000, None, "")
     ]

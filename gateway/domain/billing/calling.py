@@ -4,6 +4,7 @@ How the terms are read:
 
 - A leg belongs, whole, to the cycle, the subscription and the rate card of the Pacific day on which it was connected; one that spans the end of
   a cycle is not divided. One that is live is charged up to now, and its month is running.
+- A subscription is in force on the days of its term, also where it was entered late, until the day on which it was removed.
 - Of several calling subscriptions in force on a day, Global Audio comes before the others (T16.1), then the one that ends first (T1.5). Where
   T16 takes over inside a cycle, each has figures of its own, and only those of T16 have a discount and a deduction.
 - Money is rounded so that what is shown adds up: the charge of each row to the nearest coin, half up; the gross is their sum; what the discount
@@ -15,11 +16,12 @@ How the terms are read:
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
 from gateway.domain.billing.rate_card import Currency, Rate, RateCard, begun_s, card_in_force
 from gateway.domain.customer import Subscription
@@ -109,13 +111,18 @@ def calling_months(
     cards: Sequence[RateCard],
     cycle: Cycle,
     now_ms: int,
+    removed: Mapping[str, int] = MappingProxyType({}),
 ) -> list[CallingMonth]:
     """T15.4 and T16.2 of a cycle, as of an instant: one for each subscription in force in it, in the order of their days.
 
-    `subscriptions` are all of the customer's, also those of other days. `uses` of other cycles are left out.
+    `subscriptions` are all of the customer's, also those of other days; `removed`, by id, the last day (ordinal) of those that it holds no
+    more, whatever their term says. `uses` of other cycles are left out.
     """
     calling = [held for held in subscriptions if isinstance(held, CallingSubscription)]
-    held_on = {ordinal: charged_under(calling, ordinal) for ordinal in range(cycle.first, cycle.last + 1)}
+    held_on = {
+        ordinal: charged_under([held for held in calling if ordinal <= removed.get(held.id, ordinal)], ordinal)
+        for ordinal in range(cycle.first, cycle.last + 1)
+    }
     card_on = {ordinal: _card(held, cards, ordinal) for ordinal, held in held_on.items()}
     legs: dict[str | None, list[RatedLeg]] = {held.id: [] for held in held_on.values() if held}
     starts, end_ms = [one.start_ms for one in days_between(cycle.first, cycle.last)], day(cycle.last).end_ms
