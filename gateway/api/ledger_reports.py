@@ -18,14 +18,17 @@ from gateway.api.addressed import ONE, addressed, existing
 from gateway.api.http import json_response, query_of
 from gateway.api.problems import Problem, invalid
 from gateway.clock import now_ms
-from gateway.domain.days import PACIFIC
+from gateway.domain.days import MINUTE_MS, PACIFIC, day_at
 from gateway.ledger.calling_reports import CallingReports
 from gateway.ledger.database import Database, LedgerUnavailable
 from gateway.ledger.figures import DayRow, Figures
 from gateway.ledger.host_reports import HostReports, cycle_named
+from gateway.ledger.status import read_until_ms
 
 
 RETRY_AFTER_S = 30
+BEHIND_MS = 5 * MINUTE_MS
+"""A ledger that is further behind knows less of today than the registers; it may have been taken over by another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,16 @@ async def calling(request: web.Request) -> web.Response:
 
 
 async def overage_rows(access: LedgerAccess, customer: str, first: int, last: int) -> list[DayRow] | None:
-    """Overage by the ledger; None where there is none, it is away, or it has nothing of these days: then the registers answer."""
+    """Overage by the ledger; None where the registers are to answer.
+
+    That is where there is no ledger, it is away, it has not read so far, or it has nothing of these days.
+    """
     if access.figures is None:
         return None
     try:
+        read_ms = await read_until_ms(access.figures.database)
+        if read_ms < now_ms() - BEHIND_MS and last >= day_at(read_ms).ordinal:
+            return None
         return await access.figures.overage(customer, first, last, now_ms()) or None
     except LedgerUnavailable:
         return None

@@ -5,15 +5,11 @@ from collections.abc import Collection, Hashable, Iterable
 
 from gateway.domain.billing.entry import EntryId
 from gateway.domain.billing.stretch import Stretch
-from gateway.ledger.stretches import LOST
+from gateway.ledger.stretches import RECLAIMED
 
 
 FORGOTTEN = frozenset({"", "~"})
 """What stands in place of connections that are not to be known any more (T21.2, T21.4)."""
-
-
-RECLAIMED = frozenset({"unanswered", "lapsed", "departed", LOST})
-"""Causes of an end after which a leg may be adopted again; then it is billed until that, and its seat was freed before."""
 
 
 def predecessors(stretches: Collection[Stretch]) -> dict[EntryId, Stretch]:

@@ -16,15 +16,13 @@ from gateway.domain.billing.entry import Order
 from gateway.domain.billing.stretch import Shape
 from gateway.domain.contract import METERED_POOLS, POOL_OF_GROUP
 from gateway.ledger.reading import overlapping, shapes_of
-from gateway.ledger.stretches import LOST
+from gateway.ledger.stretches import LOST, RECLAIMED
 
 
 _COLUMNS = (
     "epoch", "number", "held_ms", "connection", "shape", "connected_ms", "until_ms", "freed_epoch", "freed_number", "freed_ms", "cause",
 )  # fmt: skip
 
-ENDED = frozenset({"released", "operator", "unanswered", "moved"})
-"""Causes after which a leg is not waited for."""
 
 Time = tuple[int, int]
 """[from, until), in ms."""
@@ -132,7 +130,7 @@ def _before(rows: Sequence[Any]) -> dict[Order, Order]:
         began = row.epoch, row.number
         if row.cause in {"moved", LOST}:
             by_entry[row.freed_epoch, row.freed_number] = began
-        if row.cause not in ENDED and row.until_ms is not None and row.until_ms >= row.freed_ms:
+        if row.cause in RECLAIMED and row.until_ms is not None and row.until_ms >= row.freed_ms:
             by_adoption[row.connection, row.until_ms] = began
     if not by_entry and not by_adoption:
         return {}

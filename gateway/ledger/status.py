@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.ledger import schema
 from gateway.ledger.database import Database
 from gateway.ledger.deliveries import OPEN
-from gateway.ledger.facts import ID, READ_MS, put_fact
+from gateway.ledger.facts import ID, READ_MS, fact, put_fact
 
 
 class LedgerStatus(msgspec.Struct, frozen=True):
@@ -32,6 +32,12 @@ class LedgerStatus(msgspec.Struct, frozen=True):
 async def put_status(connection: AsyncConnection, read_ms: int) -> None:
     """Writes how far the reader is."""
     await put_fact(connection, READ_MS, str(read_ms))
+
+
+async def read_until_ms(database: Database) -> int:
+    """The store's instant up to which everything that happened is stored; 0 before anything was read. Raises LedgerUnavailable."""
+    async with database.reading() as connection:
+        return int(await fact(connection, READ_MS) or 0)
 
 
 async def read_status(database: Database) -> LedgerStatus:

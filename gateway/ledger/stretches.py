@@ -24,6 +24,9 @@ Leg = tuple[str, str, int]
 LOST = "lost"
 """The cause where the store, or the ledger, does not know the end of a leg."""
 
+RECLAIMED = frozenset({"lapsed", "departed", LOST})
+"""Causes of an end after which a leg may be adopted again: then it is billed until that, and its seat was freed before."""
+
 UNANSWERED = "unanswered"
 """The cause where nobody heard that the leg was let in: its caller was refused, so that it was no connection, although it held a seat."""
 

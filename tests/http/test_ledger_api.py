@@ -23,13 +23,15 @@ from support import Clock, customer, install, join, ports, term
 
 from gateway.api.openapi import document
 from gateway.app import build_apps
+from gateway.clock import now_ms
 from gateway.core import Core, Telemetry
 from gateway.domain.billing.rate_card import parse_rate_cards
-from gateway.domain.days import HOUR_MS, PACIFIC, day_at
+from gateway.domain.days import HOUR_MS, PACIFIC, day, day_at
 from gateway.domain.telephones import Telephones
 from gateway.ledger import schema
 from gateway.ledger.database import DRIVERS, Database
 from gateway.ledger.rate_cards import RateCards
+from gateway.ledger.status import put_status
 from gateway.tokens import Tokens
 
 
@@ -96,8 +98,15 @@ async def database(file: Path) -> AsyncIterator[Database]:
     }
     past.leg("phone", start + 2 * HOUR_MS, start + 2 * HOUR_MS + 61_000, **pstn)
     await past.write(found)
+    await read_until(found, now_ms())
     yield found
     await found.close()
+
+
+async def read_until(database: Database, ms: int) -> None:
+    """The ledger says that it has read everything until then."""
+    async with database.writing() as connection:
+        await put_status(connection, ms)
 
 
 async def serving(core: Core, database: Database | None) -> tuple[web.AppRunner, People]:
@@ -165,6 +174,17 @@ async def test_T4_3_overage_comes_from_the_ledger_and_says_so(people: People, da
     ]
     assert ["day", "pool", "committed", "peak", "overage", "peak_at", "held_peak", "adopted", "final"] == rows[0][:9]
     assert [DAY, "ports", "2", "2", "0", "2025-10-06T19:00:00.000Z", "3", "0", "True", "final", "3", "1"] == rows[1]
+
+
+async def test_T4_3_a_ledger_that_is_behind_answers_only_of_days_that_it_has_read(
+    people: People, database: Database
+) -> None:
+    """It may have stopped, or be the store's no more; the registers know better, as seats held."""
+    middle_ms = noon(DAY)
+    await read_until(database, middle_ms)
+    assert "registers" == (await people.get(f"overage?{RANGE}"))["source"]
+    await read_until(database, day(day_at(middle_ms).ordinal).end_ms)
+    assert "ledger" == (await people.get(f"overage?{RANGE}"))["source"]
 
 
 async def test_T5_2_T5_4_active_hosts_of_a_cycle(people: People) -> None:
