@@ -72,7 +72,7 @@ class EmbeddedRedis:
     """One Redis child on one data directory. `start` gives its URL; `stop` ends it with all data written."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir.resolve()
+        self.data_dir = data_dir.resolve()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_dir: str | None = None
         self._lock_file: int | None = None
@@ -87,11 +87,11 @@ class EmbeddedRedis:
         """Starts the child and waits until it takes connections. Returns its URL. Raises EmbeddedRedisError."""
         self.server = await asyncio.to_thread(find_server)
         try:
-            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise EmbeddedRedisError(f"the data directory {self._data_dir} cannot be made: {error.strerror}") from None
+            raise EmbeddedRedisError(f"the data directory {self.data_dir} cannot be made: {error.strerror}") from None
         await self._lock()
-        socket = self._data_dir / "redis.sock"
+        socket = self.data_dir / "redis.sock"
         if len(os.fsencode(socket)) > SOCKET_PATH_BYTES_MAX:
             self._socket_dir = tempfile.mkdtemp(prefix="gateway-")
             socket = Path(self._socket_dir) / "redis.sock"
@@ -99,9 +99,9 @@ class EmbeddedRedis:
         assert self._lock_file is not None, "_lock has opened it"
         self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - returns at once; the arguments are ours
             [
-                self.server.path, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", self._data_dir,
+                self.server.path, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", self.data_dir,
                 "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
-                "--logfile", self._data_dir / "redis.log", "--daemonize", "no",
+                "--logfile", self.data_dir / "redis.log", "--daemonize", "no",
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -131,7 +131,7 @@ class EmbeddedRedis:
 
     async def _lock(self) -> None:
         """Takes the data directory for this gateway; waits a while for the child of one that was killed."""
-        self._lock_file = os.open(self._data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock_file = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         loop = asyncio.get_running_loop()
         until = loop.time() + START_TIMEOUT_S
         while True:
@@ -142,7 +142,7 @@ class EmbeddedRedis:
                     os.close(self._lock_file)
                     self._lock_file = None
                     raise EmbeddedRedisError(
-                        f"the data directory {self._data_dir} is in use by another gateway; give this one its own --data-dir, "
+                        f"the data directory {self.data_dir} is in use by another gateway; give this one its own --data-dir, "
                         "or both the same --redis-url"
                     ) from None
                 await asyncio.sleep(0.05)
@@ -157,7 +157,7 @@ class EmbeddedRedis:
         while True:
             if process.poll() is not None or loop.time() > until:
                 await self.stop()
-                log = self._data_dir / "redis.log"
+                log = self.data_dir / "redis.log"
                 last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
                 raise EmbeddedRedisError(f"the embedded Redis did not start: {' '.join(last) or 'no log'}")
             with contextlib.suppress(OSError, TimeoutError):

@@ -64,7 +64,8 @@ async def _demo(*, once: bool, seconds: int, seed: int, stay: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
         settings = Settings(
             host="127.0.0.1", admin_host="127.0.0.1", port=_port(8080), admin_port=_port(9090), redis_url=None, data_dir=Path(folder),
-            tokens_file=None, catalogue=None, decision_budget_ms=2000, number_key=None, number_key_file=None,
+            tokens_file=None, catalogue=None, decision_budget_ms=2000, number_key=None, number_key_file=None, webhook_url=None,
+            ledger_url="none" if once else None,
         )  # fmt: skip
         catalogue = sample(now.astimezone(PACIFIC).date())
         async with running(settings, catalogue) as gateway, MediaServers(gateway.url) as servers:
@@ -174,12 +175,19 @@ def _where(gateway: "Gateway", seconds: int) -> str:
 
 
 def _calls(gateway: "Gateway") -> str:
+    from datetime import datetime  # noqa: PLC0415
+
+    from gateway.domain.days import PACIFIC  # noqa: PLC0415
+
+    today = datetime.now(PACIFIC).date()
+    assert gateway.embedded is not None, "the demo has a Redis of its own"
     return (
         f"  ask it       curl -s {gateway.url}/v1/admit -d "
         """'{"customer":"acme","connection":"me-1","service":"meeting","meeting":"mine","endpoint":"web","role":"host"}'\n"""
         f"  free it      curl -s {gateway.url}/v1/release -d "
         """'{"customer":"acme","connection":"me-1"}'\n"""
         f"  look at it   {sys.argv[0]} usage acme --admin-url {gateway.admin_url}\n"
+        f"  ask why      {sys.argv[0]} ledger explain acme {today} ports --data-dir {gateway.embedded.data_dir}\n"
         f"  metrics      {gateway.admin_url}/metrics\n"
         f"  API          {gateway.admin_url}/openapi.json\n"
     )

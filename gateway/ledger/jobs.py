@@ -65,9 +65,9 @@ class Reading:
         self._settled_at = 0.0
 
     async def run_once(self) -> bool:
-        """Whether there may be more to read."""
+        """Whether there is more to read at once. What comes bit by bit is gathered for a moment: a transaction is dear."""
         parts = self._parts
-        more = await parts.reader.run_once() > 0
+        await parts.reader.run_once()
         if time.monotonic() - self._settled_at >= STATUS_EVERY_S:
             self._settled_at = time.monotonic()
             now_ms = parts.kernel.store_now_ms()
@@ -75,7 +75,7 @@ class Reading:
             await parts.writer.give_up(min(now_ms, parts.reader.read_ms()))
             await self._restoring.run_once()
             await self._reconcile.run_once(now_ms)
-        return more
+        return parts.reader.is_behind
 
 
 class Days:

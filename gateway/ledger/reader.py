@@ -50,6 +50,8 @@ class Reader:
         self._take_over = take_over
         self._trimmed_at = -TRIM_EVERY_S
         self._complete_ms = [0] * BUCKETS
+        self.is_behind = False
+        """Whether there was more in a bucket than was read at once."""
         self._is_claimed = False
 
     def read_until_ms(self, customer: str) -> int:
@@ -92,11 +94,13 @@ class Reader:
         batches = {bucket: [self._entry(raw) for raw in page] for bucket, page in pages.items() if page}
         if batches:
             await self._write(batches)
+        self.is_behind = False
         for bucket, page in pages.items():
             if len(page) < PAGE:
                 self._complete_ms[bucket] = now_ms
             else:
                 self._complete_ms[bucket] = self._writer.positions[bucket].at_ms
+                self.is_behind = True
         count = sum(len(page) for page in pages.values())
         await self._trim()
         return count
