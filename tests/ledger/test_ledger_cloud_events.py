@@ -260,6 +260,17 @@ def test_a_target_that_is_full_is_not_told_as_the_ledger(ledger_url: URL) -> Non
     assert (1, b"gateway ledger export: [Errno 28] No space left on device\n") == (ended.returncode, ended.stderr)
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
+def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    """By every command, and the exit code says so."""
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            (sys.executable, "-m", "gateway", "--help"), stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+
+    assert (1, b"gateway: [Errno 28] No space left on device\n") == (ended.returncode, ended.stderr)
+
+
 def test_what_is_no_file_is_written_to_and_not_replaced(export: Export, tmp_path: Path) -> None:
     """A pipe, as a device such as /dev/null, stays what it is; a folder is refused by its name."""
     pipe = tmp_path / "pipe"
