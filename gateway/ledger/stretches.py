@@ -113,7 +113,7 @@ class Stretches:
     def resume(self, key: Key) -> None:
         """A leg that was given up for lost is there after all."""
         self.touched.add(key)
-        self.going[key] = replace(self.going[key], freed=None, freed_ms=None, until_ms=None, cause="")
+        self.going[key] = _goes_on(self.going[key])
 
     def give_up(self, now_ms: int) -> None:
         """What has waited for too long is over."""
@@ -155,7 +155,7 @@ class Stretches:
         if before is None or not before.waits:
             return before
         if before.cause == LOST:
-            return replace(before, freed=None, freed_ms=None, until_ms=None, cause="")
+            return _goes_on(before)
         self._finish(before)  # reclaimed; its adoption was never read
         return None
 
@@ -176,6 +176,10 @@ def unheard_of(entries: Iterable[LegEntry], going: Container[Key]) -> Iterator[L
             begun.add(key)
         elif entry.op in ENDS and key not in begun and key not in going:
             yield (*key, entry.seen.admitted_ms)
+
+
+def _goes_on(lost: Going) -> Going:
+    return replace(lost, freed=None, freed_ms=None, until_ms=None, cause="")
 
 
 def _freed(going: Going, freed: EntryId, freed_ms: int, until_ms: int, cause: str) -> Going:

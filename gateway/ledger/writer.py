@@ -75,7 +75,11 @@ class Writer:
     async def give_up(self, now_ms: int) -> int:
         """Ends what has waited for 2 h to be adopted again; how many. Raises LedgerUnavailable, LeaseLost."""
         waited = schema.live.c.freed_ms <= now_ms - READOPTION_MS
+        async with self._database.reading() as connection:
+            if (await connection.execute(select(schema.live.c.customer).where(waited).limit(1))).first() is None:
+                return 0  # asked for every few seconds, and a transaction that writes is dear
         async with self._transaction() as connection:
+            # Read here: a name that is forgotten meanwhile must not come back with the stretch.
             going = await read_where(connection, waited)
             stretches = Stretches(dict(going))
             stretches.give_up(now_ms)
